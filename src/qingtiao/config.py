@@ -1,0 +1,255 @@
+"""The settings of a run. Every default lives here and nowhere else; the texts feed help, docs and the web form.
+
+One YAML file, or flags, or both: flags win, and `--set a.b=c` reaches every field.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from qingtiao.errors import ConfigError
+
+Metric = Literal["accuracy", "macro_f1", "loss"]
+
+
+class Settings(BaseModel):
+    """Base of every settings class: frozen, and an unknown key is a mistake rather than a silence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class NormaliseConfig(Settings):
+    """How text is cleaned, identically in training and prediction; saved with the bundle."""
+
+    version: Literal[1] = Field(1, description="规则版本 | version of the rules below")
+    nfkc: bool = Field(True, description="全角转半角等兼容归一 | Unicode NFKC")
+    squeeze_repeats: int = Field(
+        3, ge=0, le=100, description="同一标点、表情最多保留几个，0 为不限 | longest run of one mark; 0 keeps all"
+    )
+    simplify: bool = Field(False, description="繁体转简体，需要 OpenCC | traditional to simplified, needs OpenCC")
+    fold_links: bool = Field(False, description="网址、@用户 折叠成占位符 | fold URLs and @names into placeholders")
+
+
+class DataConfig(Settings):
+    """Where rows come from and what is done to them before they are learnt."""
+
+    train: str = Field(
+        description="训练数据：文件、embedded:reviews 或 hf:名字 | training data: a file or a prefixed source"
+    )
+    dev: str | None = Field(None, description="验证数据；不给就从训练数据里分 | dev data; split off when absent")
+    test: str | None = Field(None, description="测试数据；不给就从训练数据里分 | test data; split off when absent")
+    text_column: str | None = Field(
+        None, description="文本列名；不给就按名字找 | text column; found by name when absent"
+    )
+    label_column: str | None = Field(
+        None, description="标签列名；不给就按名字找 | label column; found by name when absent"
+    )
+    encoding: str | None = Field(None, description="文件编码；不给就检测 | file encoding; detected when absent")
+    sample: int | None = Field(None, ge=1, description="随机抽多少行训练 | train on a random sample of this many rows")
+    clean: bool = Field(False, description="训练前去重、去坏行 | drop duplicate and damaged rows before training")
+    dev_share: float = Field(0.1, gt=0, lt=0.5, description="自动划分时验证集的比例 | share split off for dev")
+    test_share: float = Field(0.1, gt=0, lt=0.5, description="自动划分时测试集的比例 | share split off for test")
+    near_duplicate: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="5-gram Jaccard 达到多少算近似重复 | 5-gram Jaccard from which two texts are near-duplicates",
+    )
+
+
+class BaseConfig(Settings):
+    """The model that is adapted."""
+
+    name: str = Field("mini-zh", description="mini-zh、Hub 名字或本地目录 | mini-zh, a Hub id or a local folder")
+    revision: str | None = Field(None, description="Hub 上的版本 | revision on the Hub")
+    max_length: int = Field(256, ge=8, le=32_768, description="最多读多少个词元 | longest input in tokens")
+
+
+class AdapterConfig(Settings):
+    """What is trained. `options` go to PEFT's own config of that method, checked against its fields."""
+
+    method: str = Field("lora", description="PEFT 方法名 | name of the PEFT method")
+    r: int = Field(8, ge=1, le=1024, description="LoRA 的秩 | rank")
+    alpha: float = Field(16, gt=0, description="LoRA 的缩放 | scaling numerator")
+    dropout: float = Field(0.05, ge=0, lt=1, description="适配器里的 dropout | dropout inside the adapter")
+    target_modules: str | tuple[str, ...] = Field(
+        "all-linear",
+        description="适配哪些层；all-linear 为除分类头外全部线性层 | layers to adapt; all-linear spares the heads",
+    )
+
+
+class TrainConfig(Settings):
+    """How it is trained. `auto` values are resolved from the size of the base and of the data."""
+
+    epochs: int | Literal["auto"] = Field("auto", description="训练几遍 | passes over the data")
+    learning_rate: float | Literal["auto"] = Field("auto", description="学习率 | peak learning rate")
+    batch_size: int = Field(16, ge=1, le=4096, description="每步多少条 | examples a step, per process")
+    accumulation: int = Field(1, ge=1, le=1024, description="累积几小批再更新 | micro-batches a step")
+    warmup: float = Field(0.06, ge=0, lt=1, description="预热占总步数的比例 | share of the steps spent warming up")
+    weight_decay: float = Field(0.01, ge=0, description="权重衰减 | AdamW weight decay")
+    clip: float = Field(1.0, gt=0, description="梯度范数上限 | gradient norm limit")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto 会先测速再选 | auto probes, then chooses"
+    )
+    group_by_length: bool = Field(True, description="长短相近的排一批，少填充 | batch rows of similar length together")
+    metric: Metric = Field("macro_f1", description="按哪个指标选最好的模型 | metric that picks the best model")
+    patience: int = Field(
+        3, ge=0, description="多少遍没有进步就停，0 为不停 | epochs without progress before stopping; 0 never"
+    )
+    seed: int = Field(42, ge=0, le=2**32 - 1, description="随机种子 | random seed")
+    checkpoint_seconds: float = Field(30, ge=0, description="隔多少秒存一次进度 | seconds between checkpoints")
+
+
+class RunConfig(Settings):
+    """One run, whole."""
+
+    data: DataConfig
+    out: str = Field(description="输出目录 | output folder")
+    task: str = Field("text_classification", description="任务名 | name of the task")
+    task_options: dict[str, Any] = Field(default_factory=dict, description="任务自己的选项 | the task's own options")
+    normalise: NormaliseConfig = NormaliseConfig()
+    base: BaseConfig = BaseConfig()
+    adapter: AdapterConfig = AdapterConfig()
+    train: TrainConfig = TrainConfig()
+
+
+class Defaults(NamedTuple):
+    """What the `auto` values of `TrainConfig` become."""
+
+    learning_rate: float
+    epochs: int
+
+
+def resolve_auto(config: TrainConfig, *, hidden_size: int, rows: int) -> Defaults:
+    """Small encoders want a LoRA rate several times that of base-size ones; few rows want more passes.
+
+    The pass count aims at about 10,000 examples seen, between 3 and 12 passes: under that a head trained from
+    scratch is not done, over it the dev score no longer moves.
+    """
+    rate = 2e-3 if hidden_size < 512 else 3e-4
+    epochs = min(12, max(3, round(10_000 / max(1, rows))))
+    return Defaults(
+        learning_rate=rate if config.learning_rate == "auto" else config.learning_rate,
+        epochs=epochs if config.epochs == "auto" else config.epochs,
+    )
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def parse(kind: type[S], values: Mapping[str, Any]) -> S:
+    """`values` as settings.
+
+    Raises:
+        ConfigError: every mistake at once, each with its path and, for an unknown key, the nearest valid one.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(kind, item) for item in error.errors()]
+        raise ConfigError(
+            "设置有误：\n" + "\n".join(f"  {path}：{zh}" for path, zh, _ in problems),
+            "The settings are wrong:\n" + "\n".join(f"  {path}: {en}" for path, _, en in problems),
+            todo_zh="改正上面各处再运行。",
+            todo_en="Correct each of these and run again.",
+        ) from None
+
+
+def _problem(kind: type[Settings], item: Any) -> tuple[str, str, str]:
+    location = [str(part) for part in item["loc"]]
+    path = ".".join(location)
+    if item["type"] == "extra_forbidden":
+        zh, en = suggestion(location[-1], _fields_at(kind, location[:-1]))
+        return path, f"没有这个选项{zh}", f"no such option{en}"
+    if item["type"] == "missing":
+        return path, "缺少这一项", "is required"
+    return path, f"{item['input']!r} 不可用（{item['msg']}）", f"{item['input']!r} cannot be used ({item['msg']})"
+
+
+def _fields_at(kind: type[Settings], path: Sequence[str]) -> list[str]:
+    for name in path:
+        annotation = kind.model_fields[name].annotation if name in kind.model_fields else None
+        inner = next(
+            (t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, Settings)), None
+        )
+        if inner is None:
+            return []
+        kind = inner
+    return list(kind.model_fields)
+
+
+def suggestion(wrong: str, valid: Sequence[str]) -> tuple[str, str]:
+    """“did you mean …” in Chinese and English; both empty when nothing valid comes near."""
+    near = difflib.get_close_matches(wrong, valid, n=1, cutoff=0.5)
+    return (f"，是不是 {near[0]}？", f"; did you mean {near[0]}?") if near else ("", "")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping that a YAML file holds.
+
+    Raises:
+        ConfigError: the file is missing, is not YAML, or does not hold a mapping.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(
+            f"读不了配置文件 {path}：{error}",
+            f"Cannot read the config file {path}: {error}",
+            todo_zh="检查路径、编码（UTF-8）和缩进。",
+            todo_en="Check the path, the encoding (UTF-8) and the indentation.",
+        ) from None
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"配置文件 {path} 的顶层应当是“键: 值”",
+            f"The top of the config file {path} must be a mapping",
+            todo_zh="参照 examples/ 里的配置写。",
+            todo_en="Follow one of the configs in examples/.",
+        )
+    return values
+
+
+def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested mappings laid over one another, later ones on top; `None` never covers a value."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            if isinstance(value, Mapping):
+                below = merged.get(key)
+                merged[key] = merge(below if isinstance(below, Mapping) else {}, value)
+            elif value is not None or key not in merged:
+                merged[key] = value
+    return merged
+
+
+def assignments(items: Sequence[str]) -> dict[str, Any]:
+    """`["train.epochs=3"]` as `{"train": {"epochs": 3}}`; values are read as YAML.
+
+    Raises:
+        ConfigError: an item without `=`, or a value that is not YAML.
+    """
+    values: dict[str, Any] = {}
+    for item in items:
+        path, equals, text = item.partition("=")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            equals = ""
+        if not equals or not path:
+            raise ConfigError(
+                f"--set {item} 不是 名字=值 的形式",
+                f"--set {item} is not of the form name=value",
+                todo_zh="例如 --set train.epochs=3",
+                todo_en="For example --set train.epochs=3",
+            )
+        nested: Any = value
+        for name in reversed(path.split(".")):
+            nested = {name: nested}
+        values = merge(values, nested)
+    return values
