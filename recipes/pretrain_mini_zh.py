@@ -28,7 +28,6 @@ import hashlib
 import json
 import lzma
 import math
-import os
 import time
 import unicodedata
 from collections import Counter
@@ -141,6 +140,29 @@ def build_vocabulary(corpus: dict[str, list[str]], size: int) -> list[str]:
     must = [chr(code) for code in range(33, 127) if not chr(code).isupper()] + list(dict.fromkeys(EMOJI))
     common = [char for char, count in counts.most_common(size) if count >= 3]
     return (SPECIAL + list(dict.fromkeys(must + common)))[:size]
+
+
+def traditional_twins(vocabulary: list[str]) -> dict[str, str]:
+    """Traditional characters that the corpus hardly shows, each with the simplified one it stands for."""
+    import opencc
+
+    simplify = opencc.OpenCC("t2s").convert
+    known = set(vocabulary)
+    twins = {}
+    for code in range(0x4E00, 0xA000):
+        char = chr(code)
+        simple = simplify(char)
+        if simple != char and simple in known and char not in known and _in_big5(char):
+            twins[char] = simple
+    return twins
+
+
+def _in_big5(char: str) -> bool:
+    try:
+        char.encode("big5")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def save_tokenizer(vocabulary: list[str], folder: Path) -> None:
@@ -347,7 +369,7 @@ def train(args: argparse.Namespace) -> Any:
     return model
 
 
-def checkpoint(
+def checkpoint(  # noqa: PLR0917
     work: Path, model: Any, optimizer: Any, batches: Batches, step: int, tokens: int, curve: list[dict[str, float]]
 ) -> None:
     state = {
@@ -360,7 +382,7 @@ def checkpoint(
     }
     temporary = work / "checkpoint.tmp"
     torch.save(state, temporary)
-    os.replace(temporary, work / "checkpoint.pt")
+    temporary.replace(work / "checkpoint.pt")
 
 
 def restore(work: Path, model: Any, optimizer: Any, batches: Batches) -> tuple[int, int, list[dict[str, float]]]:
@@ -378,23 +400,35 @@ def restore(work: Path, model: Any, optimizer: Any, batches: Batches) -> tuple[i
 
 
 def export(args: argparse.Namespace) -> None:
-    """fp16 encoder and tokenizer, in the ordinary folder shape; no pooler, which was never trained."""
+    """fp16 encoder and tokenizer, in the ordinary folder shape; no pooler, which was never trained.
+
+    Traditional characters get a copy of the row of their simplified twin: the corpus is simplified throughout.
+    """
     from transformers import AutoTokenizer, BertModel
 
     state = torch.load(args.work / "checkpoint.pt", weights_only=True)
     trained = build_model(args)
     trained.load_state_dict(state["model"])
+    tokens = AutoTokenizer.from_pretrained(args.work / "tokenizer").get_vocab()
+    vocabulary = sorted(tokens, key=lambda token: tokens[token])
+    twins = traditional_twins(vocabulary)
+    trained.resize_token_embeddings(len(vocabulary) + len(twins), mean_resizing=False)
+    table = trained.bert.embeddings.word_embeddings.weight
+    with torch.no_grad():
+        for row, simple in enumerate(twins.values(), start=len(vocabulary)):
+            table[row] = table[tokens[simple]]
     trained.config.hidden_dropout_prob = trained.config.attention_probs_dropout_prob = 0.1
     encoder = BertModel(trained.config, add_pooling_layer=False)
     encoder.load_state_dict(trained.bert.state_dict())
     args.out.mkdir(parents=True, exist_ok=True)
     encoder.half().save_pretrained(args.out)
-    AutoTokenizer.from_pretrained(args.work / "tokenizer").save_pretrained(args.out)
+    save_tokenizer(vocabulary + list(twins), args.out)
     record = {
         "tokens": state["tokens"],
         "steps": state["step"],
         "seed": args.seed,
         "mixture": MIXTURE,
+        "vocabulary": {"from_corpus": len(vocabulary), "traditional_twins": len(twins)},
         "corpus": json.loads((args.work / "corpus.json").read_text(encoding="utf-8")),
         "loss_curve": state["curve"][:: max(1, len(state["curve"]) // 40)],
     }

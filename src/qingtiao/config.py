@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar, get_args
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -81,6 +81,9 @@ class AdapterConfig(Settings):
     target_modules: str | tuple[str, ...] = Field(
         "all-linear",
         description="适配哪些层；all-linear 为除分类头外全部线性层 | layers to adapt; all-linear spares the heads",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="该方法在 PEFT 里的其它选项 | further options of PEFT's own config"
     )
 
 
@@ -174,11 +177,8 @@ def _problem(kind: type[Settings], item: Any) -> tuple[str, str, str]:
 
 def _fields_at(kind: type[Settings], path: Sequence[str]) -> list[str]:
     for name in path:
-        annotation = kind.model_fields[name].annotation if name in kind.model_fields else None
-        inner = next(
-            (t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, Settings)), None
-        )
-        if inner is None:
+        inner = kind.model_fields[name].annotation if name in kind.model_fields else None
+        if not (isinstance(inner, type) and issubclass(inner, Settings)):
             return []
         kind = inner
     return list(kind.model_fields)

@@ -1,15 +1,29 @@
-"""What training tells its consumers. Progress bars, trackers, the web page and tests all read these."""
+"""What a run tells its consumers. Progress bars, trackers, the web page and tests all read these."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """A run enters one of its stages."""
+
+    name: Literal["data", "audit", "base", "train", "evaluate", "bundle", "proof"]
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What the audit found, as its JSON; see `data.audit`."""
+
+    report: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Before the first step. `trainable_share` is a fraction of all parameters; memory is in bytes."""
+    """Before the first step. The estimates, of the time for all steps and of peak memory, are in seconds and bytes."""
 
     total_steps: int
     first_step: int
@@ -19,6 +33,7 @@ class Started:
     parameters: int
     precision: str
     device: str
+    seconds_estimate: float
     memory_estimate: int
 
     @property
@@ -61,16 +76,28 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The model now holds the weights of `best_step`. `reason` is `done` or `early_stopping`."""
+    """The model now holds the weights of `best_step`; `best_metric` is None when there were no dev rows.
+
+    `reason` is `done` or `early_stopping`; `history` holds epoch, step and metrics of each look at the dev rows.
+    """
 
     step: int
     best_step: int
-    best_metric: float
+    best_metric: float | None
     seconds: float
     reason: str
+    history: tuple[Mapping[str, float], ...]
 
 
-Event = Started | Step | Evaluated | Saved | Finished
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A fresh process loaded the bundle; its logits differ from the trained model's by this much at the most."""
+
+    bundle: str
+    max_abs_logit_difference: float
+
+
+Event = Phase | Audited | Started | Step | Evaluated | Saved | Finished | Proved
 
 
 def as_json(event: Event) -> dict[str, Any]:

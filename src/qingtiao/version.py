@@ -1,1 +1,3 @@
-VERSION = "0.1.0"
+"""The release, in a module that imports nothing, so that packaging can read it."""
+
+__version__ = "0.1.0"

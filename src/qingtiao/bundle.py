@@ -1,0 +1,280 @@
+"""The bundle: one folder that holds all a prediction needs but the base.
+
+A standard PEFT adapter folder, the tokenizer, and `qingtiao.json`. Whatever is loaded is checked first: a
+bundle that is damaged, was changed, or meets another base than it was trained on is refused with one error.
+Nothing in it is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from qingtiao.config import NormaliseConfig, Settings
+from qingtiao.data.normalise import Normaliser
+from qingtiao.errors import BundleError, ConfigError
+from qingtiao.files import atomic_write_text, disk_errors_as_ours
+from qingtiao.models.base import LoadedBase, load_base, quiet_transformers
+from qingtiao.models.device import pick_device, pick_precision
+from qingtiao.predict import Predictor
+from qingtiao.task import Task, find_task
+
+MANIFEST = "qingtiao.json"
+_ADAPTER = "adapter_model.safetensors"
+_PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
+
+
+class BaseRecord(Settings):
+    """The base, and how to know it again."""
+
+    name: str
+    revision: str | None
+    fingerprint: str
+
+
+class Manifest(Settings):
+    """`qingtiao.json`. `proof` is filled in after the bundle was reloaded by another process."""
+
+    format: Literal[1] = 1
+    task: str
+    task_state: dict[str, Any]
+    normalise: NormaliseConfig
+    max_length: int = Field(ge=1)
+    temperature: float = Field(gt=0)
+    base: BaseRecord
+    adapter_sha256: str
+    data: dict[str, Any]
+    metrics: dict[str, Any]
+    versions: dict[str, str]
+    proof: dict[str, float] | None = None
+
+
+def save_bundle(folder: Path, *, model: Any, tokenizer: Any, manifest: Mapping[str, Any]) -> None:
+    """Write adapter, tokenizer and manifest into the new `folder`. Reaches for no network.
+
+    Args:
+        model: the trained `PeftModel`.
+        manifest: fields of `Manifest`, without `adapter_sha256`.
+
+    Raises:
+        EnvironmentLack: the disk is full.
+        RunError: the folder cannot be written.
+    """
+    with disk_errors_as_ours(folder), _offline(), quiet_transformers():
+        folder.mkdir(parents=True)
+        # "auto" would look the base up on the Hub to see whether its vocabulary grew; ours never does.
+        model.save_pretrained(folder, save_embedding_layers=False)
+        tokenizer.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written by `publish.card`
+    whole = Manifest(**manifest, adapter_sha256=_sha256(folder / _ADAPTER))
+    write_manifest(folder, whole)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    atomic_write_text(folder / MANIFEST, json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False, indent=2))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle.
+
+    Raises:
+        BundleError: there is none, or it is damaged or of a newer format.
+    """
+    path = folder / MANIFEST
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return Manifest.model_validate(values)
+    except FileNotFoundError:
+        near = folder / "bundle" / MANIFEST
+        raise BundleError(
+            f"{folder} 不是一个轻调 bundle：里面没有 {MANIFEST}",
+            f"{folder} is not a Qingtiao bundle: it holds no {MANIFEST}",
+            todo_zh=f"用 {folder / 'bundle'}。" if near.exists() else "给出 qingtiao train 存下的 bundle 目录。",
+            todo_en=f"Use {folder / 'bundle'}."
+            if near.exists()
+            else "Name the bundle folder that qingtiao train left.",
+        ) from None
+    except OSError as error:
+        raise _damaged(path, str(error.strerror)) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise _damaged(path, f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise _damaged(path, str(error)) from None
+
+
+def load_bundle(folder: Path, *, base: str | None = None, merge: bool = True) -> Predictor:
+    """The predictor of a bundle.
+
+    Args:
+        base: another place to take the base from; it must hold the same weights.
+        merge: fold the adapter into the base, which makes prediction faster. Logits move by rounding only.
+
+    Raises:
+        BundleError: the folder is not a bundle, is damaged, or does not fit its base.
+        BaseModelError, EnvironmentLack: the base cannot be had.
+    """
+    manifest = read_manifest(folder)
+    _refuse_pickles(folder)
+    task = _task(folder, manifest)
+    tensors = _tensors(folder)
+    loaded = load_base(
+        base or manifest.base.name,
+        revision=None if base else manifest.base.revision,
+        auto_class=task.auto_class,
+        model_options=task.model_options(),
+    )
+    _refuse_another_base(folder, manifest, loaded)
+    model = _with_adapter(folder, loaded, tensors)
+    _refuse_a_changed_adapter(folder, manifest)
+    if merge and hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+    device = pick_device()
+    return Predictor(
+        task=task,
+        model=model.eval().to(device),
+        tokenizer=_tokenizer(folder, loaded),
+        normaliser=Normaliser(manifest.normalise),
+        max_length=manifest.max_length,
+        temperature=manifest.temperature,
+        device=device,
+        precision=pick_precision("fp32", device),
+    )
+
+
+def _task(folder: Path, manifest: Manifest) -> Task:
+    try:
+        return find_task(manifest.task).from_state(manifest.task_state)
+    except ConfigError as error:
+        raise _damaged(folder / MANIFEST, error.what) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(folder / MANIFEST, f"task_state: {error}") from None
+
+
+def _refuse_pickles(folder: Path) -> None:
+    found = next((path for path in sorted(folder.rglob("*")) if path.suffix.lower() in _PICKLES), None)
+    if found is not None:
+        raise BundleError(
+            f"{found} 是能执行代码的 pickle 一类文件，bundle 里不该有它，已拒绝加载",
+            f"{found} is a pickle or alike, which can run code; a bundle never holds one, so it was refused",
+            todo_zh="向给你这个 bundle 的人要一份原样的；确认安全的话删掉这个文件再试。",
+            todo_en="Ask for an untouched copy; if you know the file is harmless, delete it and try again.",
+        )
+
+
+def _tensors(folder: Path) -> dict[str, torch.Tensor]:
+    path = folder / _ADAPTER
+    try:
+        tensors: dict[str, torch.Tensor] = load_file(path)
+    except FileNotFoundError:
+        raise _damaged(path, "没有这个文件 | no such file") from None
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from None
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise _damaged(path, f"{name}: NaN / Inf")
+    return tensors
+
+
+def _refuse_another_base(folder: Path, manifest: Manifest, loaded: LoadedBase) -> None:
+    if loaded.fingerprint != manifest.base.fingerprint:
+        raise BundleError(
+            f"{folder} 是在另一份基座上训练的：现在的 {loaded.name} 权重指纹是 {loaded.fingerprint[:12]}，"
+            f"训练时是 {manifest.base.fingerprint[:12]}",
+            f"{folder} was trained on another base: the weights of {loaded.name} have the fingerprint "
+            f"{loaded.fingerprint[:12]}, those it was trained on {manifest.base.fingerprint[:12]}",
+            todo_zh=f"用训练时的基座（{manifest.base.name}，版本 {manifest.base.revision or '未记录'}），或重新训练。",
+            todo_en=f"Use the base it was trained on ({manifest.base.name}, revision {manifest.base.revision}), or train again.",
+        )
+
+
+def _with_adapter(folder: Path, loaded: LoadedBase, tensors: Mapping[str, torch.Tensor]) -> Any:
+    import peft
+    from peft.utils.save_and_load import get_peft_model_state_dict, set_peft_model_state_dict
+
+    try:
+        with quiet_transformers():
+            config = peft.PeftConfig.from_pretrained(str(folder))
+            config.inference_mode = True
+            model = peft.get_peft_model(loaded.model, config)
+            expected = get_peft_model_state_dict(model, save_embedding_layers=False)
+    except Exception as error:  # whatever a foreign adapter_config.json makes PEFT raise
+        raise _damaged(folder / "adapter_config.json", f"{type(error).__name__}: {error}") from error
+    _refuse_misfits(folder, expected, tensors)
+    set_peft_model_state_dict(model, dict(tensors))
+    return model
+
+
+def _refuse_misfits(folder: Path, expected: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]) -> None:
+    path = folder / _ADAPTER
+    for zh, en, names in (
+        ("缺少张量", "missing tensors", expected.keys() - tensors.keys()),
+        ("多出张量", "unexpected tensors", tensors.keys() - expected.keys()),
+    ):
+        if names:
+            raise _damaged(path, f"{zh} | {en} ({len(names)}): {', '.join(sorted(names)[:3])}")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            raise _damaged(path, f"{name}: {tuple(tensor.shape)}, 应为 | expected {tuple(expected[name].shape)}")
+
+
+def _refuse_a_changed_adapter(folder: Path, manifest: Manifest) -> None:
+    if _sha256(folder / _ADAPTER) != manifest.adapter_sha256:
+        raise _damaged(folder / _ADAPTER, "校验和与保存时不同 | its checksum is not the one it was saved with")
+
+
+def _tokenizer(folder: Path, loaded: LoadedBase) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # whatever damaged tokenizer files make upstream raise
+        raise _damaged(folder / "tokenizer.json", f"{type(error).__name__}: {error}") from error
+    if len(tokenizer) != len(loaded.tokenizer):
+        raise _damaged(
+            folder / "tokenizer.json", f"{len(tokenizer)} 个词元 | tokens, 基座 | base {len(loaded.tokenizer)}"
+        )
+    return tokenizer
+
+
+def _damaged(path: Path, reason: str) -> BundleError:
+    return BundleError(
+        f"bundle 已损坏：{path}：{reason}",
+        f"The bundle is damaged: {path}: {reason}",
+        todo_zh="重新复制一份完整的 bundle，或者重新训练。",
+        todo_en="Copy the whole bundle again, or train again.",
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Saving must not ask the Hub anything; upstream reads this variable through a constant as well."""
+    import huggingface_hub.constants as hub
+
+    before, variable = hub.HF_HUB_OFFLINE, os.environ.get("HF_HUB_OFFLINE")
+    hub.HF_HUB_OFFLINE = True
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    try:
+        yield
+    finally:
+        hub.HF_HUB_OFFLINE = before
+        if variable is None:
+            os.environ.pop("HF_HUB_OFFLINE")
+        else:
+            os.environ["HF_HUB_OFFLINE"] = variable

@@ -1,0 +1,35 @@
+"""`qingtiao evaluate`"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qingtiao.cli.options import AsJson, Bundle, Encoding, LabelColumn, TextColumn
+from qingtiao.cli.output import print_json, scores_line, stderr, stdout
+from qingtiao.config import DataConfig, parse
+from qingtiao.language import say
+
+
+def evaluate(
+    bundle: Bundle,
+    data: Annotated[str, typer.Argument(help=say("带标签的数据", "labelled data"), metavar="DATA")],
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    encoding: Encoding = None,
+    as_json: AsJson = False,
+) -> None:
+    """在带标签的数据上给 bundle 打分 | Score a bundle on labelled data."""
+    from qingtiao.workflows.evaluate import evaluate as run
+
+    settings = parse(
+        DataConfig,
+        {"train": data, "text_column": text_column, "label_column": label_column, "encoding": encoding},
+    )
+    with stderr.status(say("评测中……", "Evaluating…")):
+        block = run(bundle, settings)
+    if as_json:
+        print_json(block)
+    else:
+        stdout.print(scores_line(say("适配器", "adapter"), block))

@@ -1,0 +1,38 @@
+"""What the terminal is shown. Answers go to standard output; progress and errors to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from qingtiao.errors import QingtiaoError
+from qingtiao.language import say
+
+stdout = Console(highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def print_error(error: QingtiaoError, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"error": {"kind": type(error).__name__, "what": error.what, "todo": error.todo}})
+    stderr.print(f"[bold red]{say('错误', 'Error')}[/]  {escape(error.what)}")
+    stderr.print(f"[bold]→[/] {escape(error.todo)}")
+
+
+def percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+def scores_line(name: str, block: Mapping[str, Any]) -> str:
+    """One line of a table of scores, as text: accuracy with its interval, macro-F1, rows."""
+    low, high = block["accuracy_ci"]
+    return f"{name}  {percent(block['accuracy'])}  [{percent(low)}, {percent(high)}]  macro-F1 {percent(block['macro_f1'])}  n={block['n']}"

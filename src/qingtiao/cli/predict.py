@@ -1,0 +1,82 @@
+"""`qingtiao predict`"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+from rich.progress import TextColumn as Words
+
+from qingtiao.cli.options import AsJson, Bundle, Encoding, TextColumn
+from qingtiao.cli.output import percent, print_json, stderr, stdout
+from qingtiao.errors import ConfigError
+from qingtiao.language import say
+
+if TYPE_CHECKING:
+    from qingtiao.predict import Predictor
+
+
+def predict(
+    bundle: Bundle,
+    texts: Annotated[list[str] | None, typer.Argument(help=say("要判断的文本", "texts"), metavar="TEXT…")] = None,
+    source: Annotated[Path | None, typer.Option("--input", help=say("要判断的文件", "a file of texts"))] = None,
+    target: Annotated[Path | None, typer.Option("--output", help=say("结果写到这里", "where answers go"))] = None,
+    text_column: TextColumn = None,
+    encoding: Encoding = None,
+    as_json: AsJson = False,
+) -> None:
+    """判断文本，或者整个文件 | Classify texts, or a whole file."""
+    if bool(texts) == (source is not None) or (source is None) != (target is None):
+        raise ConfigError(
+            "要么给出文本，要么同时给出 --input 和 --output",
+            "Give either texts, or both --input and --output",
+            todo_zh="例如 qingtiao predict BUNDLE 真好吃，或 --input 评论.csv --output 结果.csv",
+            todo_en="For example qingtiao predict BUNDLE 真好吃, or --input comments.csv --output answers.csv",
+        )
+    from qingtiao.bundle import load_bundle
+
+    predictor = load_bundle(bundle)
+    if source is not None and target is not None:
+        rows = _file(predictor, source, target, text_column=text_column, encoding=encoding)
+        if as_json:
+            print_json({"rows": rows, "output": str(target)})
+        else:
+            stdout.print(say(f"{rows} 行，写入 {escape(str(target))}", f"{rows} rows written to {escape(str(target))}"))
+    else:
+        _texts(predictor, texts or [], as_json=as_json)
+
+
+def _texts(predictor: Predictor, texts: Sequence[str], *, as_json: bool) -> None:
+    answers = predictor.predict(texts)
+    if as_json:
+        print_json(
+            [
+                {"text": t, "label": a.label, "probabilities": dict(a.probabilities), "notice": a.notice}
+                for t, a in zip(texts, answers, strict=True)
+            ]
+        )
+        return
+    for text, answer in zip(texts, answers, strict=True):
+        notice = f"  [yellow]{escape(answer.notice)}[/]" if answer.notice else ""
+        stdout.print(f"[bold]{escape(answer.label)}[/]  {percent(answer.confidence)}  {escape(text)}{notice}")
+
+
+def _file(predictor: Predictor, source: Path, target: Path, *, text_column: str | None, encoding: str | None) -> int:
+    from qingtiao.data.read import count_records
+    from qingtiao.workflows.predict import predict_file
+
+    columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
+        bar = progress.add_task(say("判断", "Classifying"), total=count_records(source))
+        return predict_file(
+            predictor,
+            source,
+            target,
+            text_column=text_column,
+            encoding=encoding,
+            on_progress=lambda rows: progress.advance(bar, rows),
+        )

@@ -1,0 +1,106 @@
+"""`qingtiao train`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from qingtiao.cli.options import AsJson, Base, Dev, Encoding, LabelColumn, Sample, Seed, Test, TextColumn, described
+from qingtiao.cli.output import print_json, scores_line, stdout
+from qingtiao.cli.progress import follow
+from qingtiao.config import DataConfig, RunConfig, assignments, merge, parse, read_yaml
+from qingtiao.language import say
+
+if TYPE_CHECKING:
+    from qingtiao.workflows.train import TrainResult
+
+
+def train(
+    out: Annotated[str, typer.Option("--out", help=described(RunConfig, "out"))],
+    data: Annotated[str | None, typer.Option("--data", help=described(DataConfig, "train"))] = None,
+    dev: Dev = None,
+    test: Test = None,
+    task: Annotated[str | None, typer.Option("--task", help=described(RunConfig, "task"))] = None,
+    base: Base = None,
+    sample: Sample = None,
+    seed: Seed = None,
+    clean: Annotated[bool, typer.Option("--clean", help=described(DataConfig, "clean"))] = False,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    encoding: Encoding = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help=say("YAML 配置；命令行优先", "a YAML config; flags win over it"))
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="a.b=c", help=say("改任何一项设置", "change any setting"), show_default=False),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help=say("接着上次没跑完的", "go on with an unfinished run"))
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help=say("清掉 --out 里已有的训练", "replace the run that is in --out"))
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """体检、训练、评测、保存并核对 | Audit, train, evaluate, save and prove."""
+    flags: dict[str, Any] = {
+        "out": out,
+        "task": task,
+        "data": {
+            "train": data,
+            "dev": dev,
+            "test": test,
+            "sample": sample,
+            "clean": clean or None,
+            "text_column": text_column,
+            "label_column": label_column,
+            "encoding": encoding,
+        },
+        "base": {"name": base},
+        "train": {"seed": seed},
+    }
+    layers = [read_yaml(config) if config else {}, without_none(flags), assignments(settings or [])]
+    from qingtiao.workflows.train import stored_config
+    from qingtiao.workflows.train import train as run
+
+    known_before = resume and data is None and config is None
+    stored = stored_config(Path(out)).model_dump() if known_before else {}
+    result = follow(
+        run(parse(RunConfig, merge(stored, *layers)), resume=resume, overwrite=overwrite), out=out, quiet=as_json
+    )
+    if as_json:
+        print_json(result.report.as_json())
+    else:
+        show_result(result)
+
+
+def without_none(values: dict[str, Any]) -> dict[str, Any]:
+    """Flags that were not given say nothing."""
+    kept = {key: without_none(value) if isinstance(value, dict) else value for key, value in values.items()}
+    return {key: value for key, value in kept.items() if value is not None and value != {}}
+
+
+def show_result(result: TrainResult) -> None:
+    report = result.report.as_json()
+    verdict = report["verdict"]
+    stdout.print()
+    stdout.print(f"[bold]{escape(say(verdict['zh'], verdict['en']))}[/]")
+    adapter = say("适配器", "adapter")
+    for part, title in (
+        ("test", say("全部测试行", "all test rows")),
+        ("clean_test", say("干净测试行", "clean test rows")),
+    ):
+        if report[part] is None:
+            continue
+        stdout.print(f"\n{title}")
+        stdout.print("  " + scores_line(adapter, report[part]))
+        for name, scores in report["baselines"].items():
+            stdout.print("  " + scores_line(name, scores[part]))
+    stdout.print()
+    stdout.print(f"{say('适配器', 'Bundle')}  {escape(str(result.bundle))}")
+    stdout.print(f"{say('报告', 'Report')}    {escape(str(result.report_html))}")
+    stdout.print(say("试一句", "Try it") + f"    qingtiao predict {escape(str(result.bundle))} 真好吃")

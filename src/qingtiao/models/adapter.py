@@ -1,0 +1,154 @@
+"""Put an adapter on a base: which layers are adapted, and which heads are trained whole and saved with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from qingtiao.config import AdapterConfig, suggestion
+from qingtiao.errors import BaseModelError, ConfigError
+from qingtiao.models.base import LoadedBase, quiet_transformers
+
+# What of `AdapterConfig` a method takes; a method without a line here takes only `options`.
+_SHARED_OPTIONS: Mapping[str, Mapping[str, str]] = {
+    "lora": {"r": "r", "lora_alpha": "alpha", "lora_dropout": "dropout", "target_modules": "target_modules"},
+}
+
+
+def head_modules(model: Any, fresh: Collection[str]) -> list[str]:
+    """Module paths that must be trained whole and saved.
+
+    A head is found by structure, never by name: a child that owns parameters but is not the backbone
+    (`base_model_prefix`), or the largest module all of whose parameters are newly initialised. The second rule
+    catches random poolers inside the backbone.
+
+    Raises:
+        BaseModelError: a newly initialised parameter belongs to no module of its own and could not be saved.
+    """
+    heads = {
+        name
+        for name, child in model.named_children()
+        if name != model.base_model_prefix and any(True for _ in child.parameters())
+    }
+    for key in fresh:
+        if any(key.startswith(f"{head}.") for head in heads):
+            continue
+        owner = _largest_fresh_module(model, key, fresh)
+        if owner is None:
+            raise BaseModelError(
+                f"基座里新初始化的参数 {key} 不属于任何可以单独保存的模块",
+                f"The newly initialised parameter {key} belongs to no module that could be saved",
+                todo_zh="换一个权重完整的基座。",
+                todo_en="Use a base whose weights are whole.",
+            )
+        heads.add(owner)
+    return sorted(heads)
+
+
+def _largest_fresh_module(model: nn.Module, key: str, fresh: Collection[str]) -> str | None:
+    path = key.split(".")[:-1]
+    for depth in range(1, len(path) + 1):
+        name = ".".join(path[:depth])
+        module = model.get_submodule(name)
+        if all(f"{name}.{inner}" in fresh for inner, _ in module.named_parameters()):
+            return name
+    return None
+
+
+def linear_layers(model: nn.Module, heads: Collection[str]) -> list[str]:
+    """Every linear layer outside the heads, as full module paths."""
+    from transformers.pytorch_utils import Conv1D
+
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and not any(name == h or name.startswith(f"{h}.") for h in heads)
+    ]
+
+
+def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str, seed: int) -> Any:
+    """The base as a `PeftModel` with a new adapter; its random parts depend on `seed` alone.
+
+    Raises:
+        ConfigError: PEFT has no such method or option, or no layer bears the names asked for.
+    """
+    import peft
+
+    heads = head_modules(base.model, base.fresh)
+    values = _options(config)
+    if values.get("target_modules") == "all-linear":
+        values["target_modules"] = linear_layers(base.model, heads)
+    peft_config = _config_class(config.method)(
+        task_type=peft_task_type, modules_to_save=heads, base_model_name_or_path=base.name, **values
+    )
+    torch.manual_seed(seed)
+    try:
+        with quiet_transformers():
+            model = peft.get_peft_model(base.model, peft_config)
+    except ValueError as error:
+        raise ConfigError(
+            f"适配器装不到基座 {base.name} 上：{error}",
+            f"The adapter does not go onto {base.name}: {error}",
+            todo_zh="去掉 --set adapter.target_modules，默认会适配全部线性层。",
+            todo_en="Drop --set adapter.target_modules; the default adapts every linear layer.",
+        ) from None
+    # PEFT rewrites this to the local path; the bundle names the base as the user did.
+    model.peft_config["default"].base_model_name_or_path = base.name
+    return model
+
+
+def _config_class(method: str) -> Any:
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    known = {str(kind.value).lower(): cls for kind, cls in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    if method.lower() not in known:
+        zh, en = suggestion(method.lower(), list(known))
+        raise ConfigError(
+            f"PEFT 没有方法 {method}{zh}",
+            f"PEFT has no method {method}{en}",
+            todo_zh="用 lora，或 PEFT 文档里的其它方法名。",
+            todo_en="Use lora, or another method that PEFT documents.",
+        )
+    return known[method.lower()]
+
+
+def _options(config: AdapterConfig) -> dict[str, Any]:
+    shared = _SHARED_OPTIONS.get(config.method.lower(), {})
+    values = {theirs: getattr(config, ours) for theirs, ours in shared.items()}
+    if isinstance(values.get("target_modules"), tuple):
+        values["target_modules"] = list(values["target_modules"])
+    fields = [field.name for field in dataclasses.fields(_config_class(config.method))]
+    for name in config.options:
+        if name not in fields:
+            zh, en = suggestion(name, fields)
+            raise ConfigError(
+                f"adapter.options.{name}：{config.method} 没有这个选项{zh}",
+                f"adapter.options.{name}: {config.method} has no such option{en}",
+                todo_zh="改正后再运行。",
+                todo_en="Correct it and run again.",
+            )
+    return {**values, **config.options}
+
+
+def trainable(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that training moves, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """A copy of the trained parameters on the CPU, by name."""
+    return {name: p.detach().to("cpu", copy=True).contiguous() for name, p in trainable(model).items()}
+
+
+def load_trainable_state(model: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Put `trainable_state` back; the names must be exactly the same."""
+    parameters = trainable(model)
+    if parameters.keys() != state.keys():
+        raise ValueError(f"trainable parameters differ: {sorted(parameters.keys() ^ state.keys())[:5]}")
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(state[name])

@@ -1,0 +1,222 @@
+"""Where a base model comes from, and what of it is new: any Hub id, any local folder, or the embedded `mini-zh`."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from qingtiao.config import suggestion
+from qingtiao.errors import BaseModelError, EnvironmentLack
+
+EMBEDDED = ("mini-zh",)
+_HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedBase:
+    """A base with its head. `fresh` names the parameters that the base's files did not hold.
+
+    `fingerprint` is a SHA-256 over every parameter and buffer the files did hold, as float32.
+    """
+
+    name: str
+    revision: str | None
+    model: Any
+    tokenizer: Any
+    fresh: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.model.config.get_text_config().hidden_size)
+
+
+def load_base(name: str, *, revision: str | None, auto_class: str, model_options: Mapping[str, Any]) -> LoadedBase:
+    """The base in float32 with the head that the task wants.
+
+    The head, and whatever else is missing from the files, is drawn from torch's global generator: seed it first.
+
+    Raises:
+        BaseModelError: no such base, damaged files, or an architecture that has no `auto_class`.
+        EnvironmentLack: the base is on the Hub and the Hub cannot be reached.
+    """
+    location = locate(name)
+    with _upstream_errors_as_ours(name), quiet_transformers():
+        tokenizer = _load_tokenizer(location, revision)
+        model, info = _auto(auto_class).from_pretrained(
+            location,
+            revision=revision,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            output_loading_info=True,
+            # A base that someone already fine-tuned brings a head of another size: ours is new then.
+            ignore_mismatched_sizes=True,
+            **model_options,
+        )
+    fresh = {*info["missing_keys"], *(item[0] for item in info.get("mismatched_keys", ()))}
+    _refuse_an_empty_base(name, model, fresh)
+    _close_tokenizer_gaps(model, tokenizer)
+    return LoadedBase(
+        name=name,
+        revision=getattr(model.config, "_commit_hash", None) or revision,
+        model=model,
+        tokenizer=tokenizer,
+        fresh=tuple(sorted(fresh)),
+        fingerprint=fingerprint(model, skip=fresh),
+    )
+
+
+def locate(name: str) -> str:
+    """What `from_pretrained` is to be given for `name`.
+
+    Raises:
+        BaseModelError: `name` is neither embedded, nor a folder with a config.json, nor a possible Hub id.
+    """
+    if name in EMBEDDED:
+        return str(resources.files("qingtiao.models") / "embedded" / name)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise BaseModelError(
+                f"目录 {name} 里没有 config.json，不是一个模型",
+                f"The folder {name} holds no config.json, so it is not a model",
+                todo_zh="给出 save_pretrained 存下的目录，或者 Hub 上的名字。",
+                todo_en="Name a folder written by save_pretrained, or a Hub id.",
+            )
+        return str(folder)
+    if not _HUB_ID.fullmatch(name) or folder.exists():
+        zh, en = suggestion(name, EMBEDDED)
+        raise BaseModelError(
+            f"找不到基座 {name}{zh}",
+            f"There is no base {name}{en}",
+            todo_zh="用 mini-zh、一个本地目录，或 Hub 上的名字（例如 bert-base-chinese）。",
+            todo_en="Use mini-zh, a local folder, or a Hub id (for example bert-base-chinese).",
+        )
+    return name
+
+
+def fingerprint(model: nn.Module, *, skip: set[str]) -> str:
+    """SHA-256 over the names and float32 bytes of the parameters, in the order of their names."""
+    digest = hashlib.sha256()
+    for key, tensor in sorted(model.state_dict().items()):
+        if key not in skip:
+            digest.update(key.encode())
+            digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def longest_input(base: LoadedBase, wanted: int) -> int:
+    """`wanted`, cut to what the tokenizer and the position table of the base allow; in tokens."""
+    limits = [wanted, int(base.tokenizer.model_max_length)]
+    for name, module in base.model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa-like tables spend their first rows on padding.
+            reserved = 0 if module.padding_idx is None else module.padding_idx + 1
+            limits.append(module.num_embeddings - reserved)
+    return min(limits)
+
+
+def _auto(auto_class: str) -> Any:
+    import transformers
+
+    return getattr(transformers, auto_class)
+
+
+def _load_tokenizer(location: str, revision: str | None) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False)
+
+
+def _close_tokenizer_gaps(model: Any, tokenizer: Any) -> None:
+    """Batches need a pad token. Decoders often have none: any token will do, since padding is masked."""
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    tokenizer.padding_side = "right"
+    if getattr(model.config, "pad_token_id", None) is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+
+
+def _refuse_an_empty_base(name: str, model: nn.Module, fresh: set[str]) -> None:
+    """Files of another architecture load without an error and leave every layer random."""
+    total = sum(1 for _ in model.parameters())
+    if total - len(fresh) < total / 2:
+        raise BaseModelError(
+            f"基座 {name} 的权重与它的 config.json 不符：{total} 个参数里有 {len(fresh)} 个在权重文件里找不到",
+            f"The weights of {name} do not fit its config.json: {len(fresh)} of {total} parameters are missing",
+            todo_zh="检查 config.json 的 architectures / model_type 是否与权重是同一个模型。",
+            todo_en="Check that config.json and the weights belong to the same model.",
+        )
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Upstream announces new heads and unused weights at every load; we say what matters in our own words."""
+    from transformers.utils import logging as upstream
+
+    level, bars = upstream.get_verbosity(), upstream.is_progress_bar_enabled()
+    upstream.set_verbosity(logging.CRITICAL)
+    upstream.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        upstream.set_verbosity(level)
+        if bars:
+            upstream.enable_progress_bar()
+
+
+@contextmanager
+def _upstream_errors_as_ours(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BaseModelError:
+        raise
+    except Exception as error:  # upstream raises OSError, ValueError, KeyError, RuntimeError and its own
+        local = name in EMBEDDED or Path(name).expanduser().is_dir()
+        if isinstance(error, MemoryError) or "out of memory" in str(error):
+            raise EnvironmentLack(
+                f"内存装不下基座 {name}",
+                f"There is not enough memory for the base {name}",
+                todo_zh="换小一些的基座，例如 mini-zh 或 hfl/rbt3。",
+                todo_en="Use a smaller base, for example mini-zh or hfl/rbt3.",
+            ) from error
+        if not local and not _says_absent(error):
+            hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
+            raise EnvironmentLack(
+                f"下载不到基座 {name}：连不上 {hub}",
+                f"Cannot download the base {name}: {hub} is out of reach",
+                todo_zh="设置镜像（export HF_ENDPOINT=https://hf-mirror.com），或给出本地目录，或用自带的 --base mini-zh。",
+                todo_en="Set a mirror in HF_ENDPOINT, name a local folder, or use the embedded --base mini-zh.",
+            ) from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BaseModelError(
+            f"用不了基座 {name}：{reason}",
+            f"The base {name} cannot be used: {reason}",
+            todo_zh="检查名字和目录里的文件是否完整；先用 --base mini-zh 可以马上开始。",
+            todo_en="Check the name and that the folder is whole; --base mini-zh works right away.",
+        ) from error
+
+
+def _says_absent(error: BaseException) -> bool:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, (RepositoryNotFoundError, RevisionNotFoundError, GatedRepoError)):
+            return True
+        chain = chain.__cause__ or chain.__context__
+    return False

@@ -1,0 +1,64 @@
+"""Prove a bundle: a fresh process loads it and must give the logits of the model that was trained."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qingtiao.bundle import load_bundle
+from qingtiao.errors import QingtiaoError
+
+# Two float32 runs over batches of other shapes differ by rounding, no more.
+TOLERANCE = 1e-4
+# What a distributed launcher tells its workers; the process that proves is not one of them.
+_LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def prove(bundle: Path, texts: Sequence[str], expected: NDArray[np.float32], *, base: str) -> float:
+    """The largest difference between `expected` (texts, classes) and what a fresh process computes.
+
+    Raises:
+        QingtiaoError: the process failed, or the logits differ by more than `TOLERANCE`. Exit code 1: the
+            user has done nothing wrong.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in _LAUNCHER_VARIABLES}
+    answer = subprocess.run(
+        [sys.executable, "-c", "from qingtiao.proof import answer; answer()"],
+        input=json.dumps({"bundle": str(bundle), "base": base, "texts": list(texts)}),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=environment,
+        check=False,
+    )
+    if answer.returncode != 0:
+        raise _unproved(bundle, answer.stderr.strip()[-2000:])
+    actual = np.array(json.loads(answer.stdout.splitlines()[-1]), dtype=np.float32)
+    difference = float(np.abs(actual - expected).max()) if actual.shape == expected.shape else float("inf")
+    if not difference <= TOLERANCE:
+        raise _unproved(bundle, f"max |Δlogit| = {difference}")
+    return difference
+
+
+def answer() -> None:
+    """The other side: a request on standard input, logits on standard output."""
+    sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    request = json.load(sys.stdin)
+    predictor = load_bundle(Path(request["bundle"]), base=request["base"], merge=False)
+    print(json.dumps(predictor.logits(request["texts"]).tolist()))
+
+
+def _unproved(bundle: Path, reason: str) -> QingtiaoError:
+    return QingtiaoError(
+        f"重新加载 {bundle} 得不到训练时的结果：{reason}",
+        f"{bundle}, reloaded, does not give what the trained model gave: {reason}",
+        todo_zh="这是轻调的问题，请带上这段话报告。训练进度还在，修好后加 --resume 可以接着保存。",
+        todo_en="This is a fault of Qingtiao: please report it. Progress is kept; --resume saves it once mended.",
+    )

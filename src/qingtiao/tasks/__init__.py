@@ -1,0 +1,1 @@
+"""One task, one file. `qingtiao.task` finds them by listing this folder."""

@@ -1,0 +1,290 @@
+"""One training loop for every task: a generator of events over accelerate.
+
+Closing the generator cancels cleanly: the progress is saved at the step that was last finished. Whatever is
+not a function of (settings, seed, step) is in the checkpoint, so a resumed run ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+
+from qingtiao.config import Metric
+from qingtiao.events import Evaluated, Event, Finished, Saved, Started, Step
+from qingtiao.models.adapter import load_trainable_state, trainable, trainable_state
+from qingtiao.models.device import Precision, memory_estimate, pick_device
+from qingtiao.models.forward import Collate, Feature, length_of, run_logits
+from qingtiao.task import Task
+from qingtiao.train.batches import epoch_batches, steps_of
+from qingtiao.train.checkpoint import (
+    Checkpoint,
+    CheckpointStore,
+    Progress,
+    load_optimizer_tensors,
+    optimizer_tensors,
+)
+from qingtiao.train.optim import adamw, scheduled_rate
+from qingtiao.types import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The settings of a run with every `auto` resolved."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    accumulation: int
+    warmup: float
+    weight_decay: float
+    clip: float
+    precision: Precision
+    group_by_length: bool
+    metric: Metric
+    patience: int
+    seed: int
+    checkpoint_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What is trained on and judged by. `dev_rows` and `dev_features` belong to one another, row by row."""
+
+    train_features: Sequence[Feature]
+    dev_features: Sequence[Feature]
+    dev_rows: Sequence[Row]
+    collate: Collate
+
+
+def train(
+    model: Any, task: Task, material: Material, plan: Plan, *, store: CheckpointStore | None = None, run: str = ""
+) -> Generator[Event, None, None]:
+    """Train the trainable parameters of `model` in place; at the end they are those of the best epoch.
+
+    Args:
+        store: where progress is kept; None trains without a net.
+        run: identifies settings and data; a checkpoint that bears another one is refused.
+
+    Raises:
+        RunError: the checkpoint in `store` belongs to another run.
+        EnvironmentLack: the disk is full. The last whole checkpoint stays.
+    """
+    loop = _Loop(model, task, material, plan, store=store, run=run)
+    try:
+        yield from loop.events()
+    except GeneratorExit:
+        loop.save()
+        raise
+
+
+class _Loop:
+    def __init__(
+        self, model: Any, task: Task, material: Material, plan: Plan, *, store: CheckpointStore | None, run: str
+    ) -> None:
+        self.task, self.material, self.plan, self.store = task, material, plan, store
+        mixed = "bf16" if plan.precision == "bf16" else "no"
+        self.accelerator = Accelerator(mixed_precision=mixed, cpu=pick_device().type == "cpu")
+        optimizer = adamw(model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        self.bare = self.accelerator.unwrap_model(self.model)
+        self.progress = Progress(run=run)
+        self.best = trainable_state(self.bare)
+        self.steps_an_epoch = len(self._steps(epoch=0))
+        self.total_steps = self.steps_an_epoch * plan.epochs
+        self.began = self.saved = self.first_time = time.monotonic()
+        self.saved_step = -1
+        self._resume()
+        self.first_step = self.progress.step
+
+    def events(self) -> Generator[Event, None, None]:
+        plan, progress = self.plan, self.progress
+        self.model.train()
+        yield self._started()
+        self.first_time = time.monotonic()
+        first_epoch, skip = divmod(progress.step, self.steps_an_epoch)
+        stopped = self._out_of_patience()
+        # A checkpoint taken right at the end of an epoch may stand before the look at the dev rows.
+        if skip == 0 and progress.step and len(progress.history) < first_epoch:
+            yield self._evaluated()
+            stopped = self._out_of_patience()
+        for epoch in range(first_epoch, plan.epochs):
+            if stopped:
+                break
+            steps = self._steps(epoch)
+            for micro_batches in steps[skip:]:
+                yield self._step(micro_batches)
+                if self.store and time.monotonic() - self.saved >= plan.checkpoint_seconds:
+                    yield self.save()
+            skip = 0
+            yield self._evaluated()
+            stopped = self._out_of_patience()
+            if self.store:
+                yield self.save()
+        load_trainable_state(self.bare, self.best)
+        yield Finished(
+            step=progress.step,
+            best_step=progress.best_step,
+            best_metric=progress.best_metric,
+            seconds=self._seconds(),
+            reason="early_stopping" if stopped and progress.step < self.total_steps else "done",
+            history=tuple(progress.history),
+        )
+
+    def save(self) -> Saved:
+        """Put the state after the last finished step on disk, unless it is there already."""
+        path = ""
+        if self.store and self.progress.step != self.saved_step and self.accelerator.is_main_process:
+            self.progress.seconds = self._seconds()
+            self.began = time.monotonic()
+            checkpoint = Checkpoint(
+                self.progress, trainable_state(self.bare), self.best, optimizer_tensors(self.optimizer)
+            )
+            path = str(self.store.save(checkpoint))
+        self.saved, self.saved_step = time.monotonic(), self.progress.step
+        return Saved(step=self.progress.step, path=path)
+
+    def _resume(self) -> None:
+        checkpoint = self.store.newest(run=self.progress.run) if self.store else None
+        if checkpoint is None:
+            return
+        self.progress = checkpoint.progress
+        self.saved_step = self.progress.step
+        self.best = dict(checkpoint.best)
+        load_trainable_state(self.bare, checkpoint.weights)
+        load_optimizer_tensors(self.optimizer, checkpoint.optimizer)
+
+    def _started(self) -> Started:
+        config = self.bare.config.get_text_config()
+        parameters = sum(p.numel() for p in self.bare.parameters())
+        moving = sum(p.numel() for p in trainable(self.bare).values())
+        longest = max(length_of(feature) for feature in self.material.train_features)
+        return Started(
+            total_steps=self.total_steps,
+            first_step=self.progress.step,
+            epochs=self.plan.epochs,
+            examples=len(self.material.train_features),
+            trainable_parameters=moving,
+            parameters=parameters,
+            precision=self.plan.precision,
+            device=str(self.accelerator.device),
+            seconds_estimate=self._seconds_estimate(),
+            memory_estimate=memory_estimate(
+                parameters=parameters,
+                trainable=moving,
+                batch_tokens=self.plan.batch_size * longest,
+                hidden_size=config.hidden_size,
+                layers=config.num_hidden_layers,
+            ),
+        )
+
+    def _seconds_estimate(self) -> float:
+        """Time of a trial batch of middling length, times the batches that are left. Leaves no trace in the run."""
+        features = self.material.train_features
+        batch = sorted(range(len(features)), key=lambda index: length_of(features[index]))
+        middle = max(0, len(batch) // 2 - self.plan.batch_size // 2)
+        trial = batch[middle : middle + self.plan.batch_size]
+        with torch.random.fork_rng():
+            self._backward(trial, share=1.0)  # the first call sets up kernels
+            started = time.monotonic()
+            self._backward(trial, share=1.0)
+            seconds = time.monotonic() - started
+        self.optimizer.zero_grad()
+        return seconds * self.plan.accumulation * (self.total_steps - self.progress.step)
+
+    def _backward(self, batch: Sequence[int], *, share: float) -> float:
+        """Add the gradient of the batch's mean loss times `share`; returns that loss."""
+        inputs = self.material.collate([self.material.train_features[index] for index in batch])
+        inputs = {name: tensor.to(self.accelerator.device) for name, tensor in inputs.items()}
+        with self.accelerator.autocast():
+            loss = self.model(**inputs).loss * share
+        self.accelerator.backward(loss)
+        return float(loss.detach())
+
+    def _steps(self, epoch: int) -> list[list[list[int]]]:
+        plan = self.plan
+        batches = epoch_batches(
+            [length_of(feature) for feature in self.material.train_features],
+            batch_size=plan.batch_size,
+            seed=plan.seed,
+            epoch=epoch,
+            group_by_length=plan.group_by_length,
+        )
+        return steps_of(
+            batches,
+            accumulation=plan.accumulation,
+            processes=self.accelerator.num_processes,
+            process=self.accelerator.process_index,
+        )
+
+    def _step(self, micro_batches: Sequence[Sequence[int]]) -> Step:
+        started = time.monotonic()
+        rate = self._learning_rate()
+        rows = sum(len(batch) for batch in micro_batches)
+        total = sum(self._backward(batch, share=len(batch) / rows) for batch in micro_batches)
+        norm = self.accelerator.clip_grad_norm_(trainable(self.bare).values(), self.plan.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.progress.step += 1
+        seconds = max(1e-9, time.monotonic() - started)
+        return self._told(total, rate, float(norm), rows * self.accelerator.num_processes / seconds)
+
+    def _told(self, loss: float, rate: float, norm: float, speed: float) -> Step:
+        step = self.progress.step
+        pace = (time.monotonic() - self.first_time) / (step - self.first_step)
+        left = (self.total_steps - step) * pace
+        return Step(step, self.total_steps, step / self.steps_an_epoch, loss, rate, norm, speed, left)
+
+    def _learning_rate(self) -> float:
+        step = self.progress.step
+        warmup_steps = int(self.plan.warmup * self.total_steps)
+        rate = scheduled_rate(
+            step, peak=self.plan.learning_rate, warmup_steps=warmup_steps, total_steps=self.total_steps
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _evaluated(self) -> Evaluated:
+        plan, progress = self.plan, self.progress
+        metrics = self._dev_metrics()
+        value = metrics.get(plan.metric)
+        better = value is None or progress.best_metric is None or _better(plan.metric, value, progress.best_metric)
+        if better:
+            progress.best_metric, progress.best_step = value, progress.step
+            progress.epochs_without_progress = 0
+            self.best = trainable_state(self.bare)
+        else:
+            progress.epochs_without_progress += 1
+        epoch = progress.step / self.steps_an_epoch
+        progress.history.append({"epoch": epoch, "step": progress.step, **metrics})
+        self.saved_step = -1  # the state changed without a step
+        return Evaluated(progress.step, epoch, plan.metric, metrics, better)
+
+    def _dev_metrics(self) -> Mapping[str, float]:
+        """Empty when there are no dev rows: then the last epoch is the best one."""
+        material = self.material
+        if not material.dev_rows:
+            return {}
+        logits = run_logits(
+            self.bare,
+            material.dev_features,
+            material.collate,
+            device=self.accelerator.device,
+            precision=self.plan.precision,
+        )
+        return self.task.score(logits, material.dev_rows)
+
+    def _out_of_patience(self) -> bool:
+        return 0 < self.plan.patience <= self.progress.epochs_without_progress
+
+    def _seconds(self) -> float:
+        return self.progress.seconds + time.monotonic() - self.began
+
+
+def _better(metric: Metric, value: float, best: float) -> bool:
+    return value < best if metric == "loss" else value > best

@@ -1,0 +1,115 @@
+"""From the data settings to audited, split and normalised rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from qingtiao.config import DataConfig, Settings, parse
+from qingtiao.data.audit import AuditReport, audit
+from qingtiao.data.clean import clean, clean_dev
+from qingtiao.data.normalise import Normaliser
+from qingtiao.data.sources import available_splits, load_split
+from qingtiao.data.split import sample, split
+from qingtiao.errors import DataError
+from qingtiao.task import Task, find_task
+from qingtiao.types import Dataset, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Rows ready for a task. `judges` are the dev rows that resemble no training row: they pick the best model."""
+
+    dataset: Dataset
+    judges: tuple[Row, ...]
+    audit: AuditReport
+    hashes: dict[str, Any]
+
+
+def prepare(
+    data: DataConfig, *, task: str, task_options: dict[str, Any], normaliser: Normaliser, max_length: int, seed: int
+) -> Prepared:
+    """Read, sample, audit, split, clean where asked, normalise.
+
+    The audit sees the rows as given, before anything is done to them; so do `--sample` rows, which are the rows
+    that are trained on.
+
+    Raises:
+        DataError, ConfigError, EnvironmentLack: as the data layer says.
+    """
+    given = read_dataset(data, task=task, task_options=task_options)
+    given = replace(given, train=tuple(sample(given.train, data.sample, seed=seed))) if data.sample else given
+    _refuse_empty(data, given)
+    report = audit(given, max_length=max_length, threshold=data.near_duplicate)
+    dataset = _with_all_splits(given, data, seed=seed)
+    if data.clean:
+        dataset, _ = clean(dataset, threshold=data.near_duplicate)
+    dataset = Dataset(**{name: _normalised(rows, normaliser) for name, rows in dataset.splits().items()})
+    return Prepared(
+        dataset=dataset,
+        judges=clean_dev(dataset, threshold=data.near_duplicate) or dataset.dev,
+        audit=report,
+        hashes={name: {"rows": len(rows), "sha256": rows_hash(rows)} for name, rows in dataset.splits().items()},
+    )
+
+
+def read_dataset(data: DataConfig, *, task: str, task_options: dict[str, Any]) -> Dataset:
+    """The rows as given. A source that knows its own dev and test splits brings them unless files are named."""
+    kind = find_task(task)
+    options = parse(kind.Options, task_options)
+    own = available_splits(data.train)
+    rows = {"train": _read(data, data.train, "train", kind=kind, options=options)}
+    for name, named in (("dev", data.dev), ("test", data.test)):
+        if named is not None:
+            rows[name] = _read(data, named, name, kind=kind, options=options)
+        elif name in own:
+            rows[name] = _read(data, data.train, name, kind=kind, options=options)
+    return Dataset(**rows)
+
+
+def _read(data: DataConfig, source: str, name: str, *, kind: type[Task], options: Settings) -> tuple[Row, ...]:
+    # A source that holds several splits is asked for the right one; a file holds just what it holds.
+    wanted = name if name in available_splits(source) else "train"
+    records = load_split(source, split=wanted, encoding=data.encoding)
+    return tuple(kind.parse(records, options=options, text_column=data.text_column, label_column=data.label_column))
+
+
+def _refuse_empty(data: DataConfig, dataset: Dataset) -> None:
+    if not dataset.train:
+        raise DataError(
+            f"{data.train} 里没有一行可以训练",
+            f"{data.train} holds no row to train on",
+            todo_zh="检查文件是不是空的，或者只有表头。",
+            todo_en="Check whether the file is empty or holds a header only.",
+        )
+
+
+def _with_all_splits(given: Dataset, data: DataConfig, *, seed: int) -> Dataset:
+    """Whichever of dev and test was not given is split off the training rows, near-duplicates kept together."""
+    missing = {name for name in ("dev", "test") if name not in given.splits()}
+    if not missing:
+        return given
+    made = split(
+        given.train,
+        dev_share=data.dev_share if "dev" in missing else 0.0,
+        test_share=data.test_share if "test" in missing else 0.0,
+        seed=seed,
+        threshold=data.near_duplicate,
+    )
+    return Dataset(train=made.train, dev=made.dev or given.dev, test=made.test or given.test)
+
+
+def _normalised(rows: Sequence[Row], normaliser: Normaliser) -> tuple[Row, ...]:
+    return tuple(row.with_text(normaliser(row.text)) for row in rows)
+
+
+def rows_hash(rows: Sequence[Row]) -> str:
+    """SHA-256 over texts and targets, in order."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(json.dumps([row.text, row.target], ensure_ascii=False, default=str).encode("utf-8", "replace"))
+        digest.update(b"\n")
+    return digest.hexdigest()

@@ -1,0 +1,359 @@
+"""`train`: from a config to a proved bundle and an honest report, as a generator of events."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import yaml
+from accelerate.utils import set_seed
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from qingtiao.bundle import Manifest, read_manifest, save_bundle, write_manifest
+from qingtiao.config import RunConfig, parse, read_yaml, resolve_auto
+from qingtiao.data.clean import clean_test
+from qingtiao.data.normalise import Normaliser
+from qingtiao.errors import RunError
+from qingtiao.evaluate.baseline import fit_majority, fit_tfidf
+from qingtiao.evaluate.calibrate import fit_temperature
+from qingtiao.evaluate.html import render_html
+from qingtiao.evaluate.report import About, Report, TestRows, build_report
+from qingtiao.events import Audited, Event, Finished, Phase, Proved, Started
+from qingtiao.files import atomic_write_text, disk_errors_as_ours, sync_folder
+from qingtiao.models.adapter import add_adapter
+from qingtiao.models.base import LoadedBase, load_base, longest_input
+from qingtiao.models.device import pick_device, pick_precision
+from qingtiao.models.forward import run_logits
+from qingtiao.proof import prove
+from qingtiao.publish.card import model_card
+from qingtiao.task import Task, find_task
+from qingtiao.train.checkpoint import CheckpointStore
+from qingtiao.train.loop import Material, Plan
+from qingtiao.train.loop import train as train_loop
+from qingtiao.train.trackers import Tracker, open_trackers
+from qingtiao.workflows.material import Prepared, prepare
+
+_PROOF_TEXTS = 32
+_LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a finished run left."""
+
+    bundle: Path
+    report: Report
+    report_json: Path
+    report_html: Path
+
+
+def train(config: RunConfig, *, resume: bool = False, overwrite: bool = False) -> Generator[Event, None, TrainResult]:
+    """Run `config`, yielding events; the value returned at the end says where things are.
+
+    Closing the generator saves progress first. With `resume` a run goes on from its newest checkpoint, or begins
+    when there is none; without, a folder that already holds a run is refused unless `overwrite` empties it.
+
+    Raises:
+        RunError: the folder holds another run, or another process is at work in it.
+        QingtiaoError: whatever the layers below refuse.
+    """
+    out = Path(config.out)
+    with _claimed(out):
+        _open_folder(out, config, resume=resume, overwrite=overwrite)
+        run = _Run(config, out)
+        store = CheckpointStore(out / "checkpoints")
+        trackers = open_trackers(out, resume_from=store.newest_step() if resume else None)
+        try:
+            return (yield from _tracked(run.events(store), trackers))
+        finally:
+            for tracker in trackers:
+                tracker.close()
+
+
+def _tracked(
+    events: Generator[Event, None, TrainResult], trackers: Sequence[Tracker]
+) -> Generator[Event, None, TrainResult]:
+    with closing(events):
+        while True:
+            try:
+                event = next(events)
+            except StopIteration as stop:
+                return cast("TrainResult", stop.value)
+            for tracker in trackers:
+                tracker.track(event)
+            yield event
+
+
+def stored_config(out: Path) -> RunConfig:
+    """The config of the run in `out`.
+
+    Raises:
+        RunError: there is no run in `out`.
+    """
+    if not (out / "config.yaml").is_file():
+        raise RunError(
+            f"{out} 里没有可以接着跑的训练",
+            f"There is no run in {out} to resume",
+            todo_zh="检查 --out；第一次训练不用加 --resume。",
+            todo_en="Check --out; a first run needs no --resume.",
+        )
+    return parse(RunConfig, {**read_yaml(out / "config.yaml"), "out": str(out)})
+
+
+class _Run:
+    def __init__(self, config: RunConfig, out: Path) -> None:
+        self.config, self.out = config, out
+        self.device = pick_device()
+        self.precision = pick_precision(config.train.precision, self.device)
+        self.normaliser = Normaliser(config.normalise)
+
+    def events(self, store: CheckpointStore) -> Generator[Event, None, TrainResult]:
+        config = self.config
+        yield Phase("data")
+        kind = find_task(config.task)
+        prepared = self._prepare()
+        yield Phase("audit")
+        yield Audited(prepared.audit.as_json())
+        task = kind.fit(prepared.dataset.train, parse(kind.Options, config.task_options))
+        task.gold(prepared.dataset.dev), task.gold(prepared.dataset.test)  # refuse unknown labels before hours of work
+
+        yield Phase("base")
+        set_seed(config.train.seed)
+        base = load_base(
+            config.base.name,
+            revision=config.base.revision,
+            auto_class=task.auto_class,
+            model_options=task.model_options(),
+        )
+        max_length = longest_input(base, config.base.max_length)
+        model = add_adapter(base, config.adapter, peft_task_type=task.peft_task_type, seed=config.train.seed)
+
+        yield Phase("train")
+        material = self._material(task, base, prepared, max_length)
+        plan, identity = self._plan(base, prepared), self._identity(base, prepared)
+        share, seconds, dev = 0.0, 0.0, ()
+        with closing(train_loop(model, task, material, plan, store=store, run=identity)) as loop:
+            for event in loop:
+                if isinstance(event, Started):
+                    share = event.trainable_share
+                if isinstance(event, Finished):
+                    seconds, dev = event.seconds, event.history
+                yield event
+
+        yield Phase("evaluate")
+        scorer = _Scorer(self, task, base, model, material, max_length)
+        temperature = scorer.temperature(prepared)
+        about = self._about(base, task, prepared, share=share, seconds=seconds, dev=dev)
+        report = scorer.report(prepared, temperature, about)
+
+        yield Phase("bundle")
+        unproved = self.out / ".bundle.tmp"
+        shutil.rmtree(unproved, ignore_errors=True)
+        manifest = self._manifest(task, base, prepared, report, max_length=max_length, temperature=temperature)
+        save_bundle(unproved, model=model, tokenizer=base.tokenizer, manifest=manifest)
+
+        yield Phase("proof")
+        rows = (prepared.dataset.test or prepared.dataset.train)[:_PROOF_TEXTS]
+        difference = prove(unproved, [row.text for row in rows], scorer.logits(rows), base=config.base.name)
+        yield Proved(str(self.out / "bundle"), difference)
+        return self._publish(unproved, report, difference)
+
+    def _prepare(self) -> Prepared:
+        config = self.config
+        return prepare(
+            config.data,
+            task=config.task,
+            task_options=config.task_options,
+            normaliser=self.normaliser,
+            max_length=config.base.max_length,
+            seed=config.train.seed,
+        )
+
+    def _material(self, task: Task, base: LoadedBase, prepared: Prepared, max_length: int) -> Material:
+        return Material(
+            train_features=task.encode(prepared.dataset.train, base.tokenizer, max_length),
+            dev_features=task.encode(prepared.judges, base.tokenizer, max_length),
+            dev_rows=prepared.judges,
+            collate=lambda features: task.collate(features, base.tokenizer),
+        )
+
+    def _plan(self, base: LoadedBase, prepared: Prepared) -> Plan:
+        settings = self.config.train
+        auto = resolve_auto(settings, hidden_size=base.hidden_size, rows=len(prepared.dataset.train))
+        given = settings.model_dump(exclude={"epochs", "learning_rate", "precision"})
+        return Plan(epochs=auto.epochs, learning_rate=auto.learning_rate, precision=self.precision, **given)
+
+    def _identity(self, base: LoadedBase, prepared: Prepared) -> str:
+        """Changes with anything that the weights at the end depend on, and with nothing else."""
+        settings = self.config.model_dump(mode="json", exclude={"out": True, "train": {"checkpoint_seconds"}})
+        facts = [settings, prepared.hashes, base.fingerprint, self.precision]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def _about(
+        self,
+        base: LoadedBase,
+        task: Task,
+        prepared: Prepared,
+        *,
+        share: float,
+        seconds: float,
+        dev: Sequence[Mapping[str, float]],
+    ) -> About:
+        return About(
+            base={"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint},
+            adapter=self.config.adapter.model_dump(mode="json"),
+            config=self.config.model_dump(mode="json"),
+            audit=prepared.audit.as_json(),
+            dev=dev,
+            versions=library_versions(),
+            trainable_share=share,
+            seconds=round(seconds, 2),
+        )
+
+    def _manifest(
+        self,
+        task: Task,
+        base: LoadedBase,
+        prepared: Prepared,
+        report: Report,
+        *,
+        max_length: int,
+        temperature: float,
+    ) -> dict[str, Any]:
+        whole = report.as_json()
+        return {
+            "task": self.config.task,
+            "task_state": task.state(),
+            "normalise": self.config.normalise,
+            "max_length": max_length,
+            "temperature": temperature,
+            "base": {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint},
+            "data": prepared.hashes,
+            "metrics": {name: whole[name] for name in ("test", "clean_test", "verdict")},
+            "versions": library_versions(),
+        }
+
+    def _publish(self, unproved: Path, report: Report, difference: float) -> TrainResult:
+        """Reports first, the bundle last: where there is a bundle, the run is whole."""
+        manifest = read_manifest(unproved)
+        proved = Manifest(**{**dict(manifest), "proof": {"max_abs_logit_difference": difference}})
+        write_manifest(unproved, proved)
+        atomic_write_text(unproved / "README.md", model_card(proved, report))
+        result = TrainResult(self.out / "bundle", report, self.out / "report.json", self.out / "report.html")
+        text = json.dumps(report.as_json(), ensure_ascii=False, indent=2, allow_nan=False)
+        atomic_write_text(result.report_json, text)
+        atomic_write_text(result.report_html, render_html(report))
+        with disk_errors_as_ours(result.bundle):
+            unproved.rename(result.bundle)
+            sync_folder(self.out)
+        shutil.rmtree(self.out / "checkpoints", ignore_errors=True)
+        return result
+
+
+class _Scorer:
+    """The trained model over rows, and the report that comes of it."""
+
+    def __init__(
+        self, run: _Run, task: Task, base: LoadedBase, model: Any, material: Material, max_length: int
+    ) -> None:
+        self.run, self.task, self.base, self.model = run, task, base, model
+        self.material, self.max_length = material, max_length
+
+    def logits(self, rows: Any) -> NDArray[np.float32]:
+        features = self.task.encode(rows, self.base.tokenizer, self.max_length)
+        return run_logits(self.model, features, self.material.collate, device=self.run.device, precision="fp32")
+
+    def temperature(self, prepared: Prepared) -> float:
+        return fit_temperature(self.logits(prepared.judges), self.task.gold(prepared.judges))
+
+    def report(self, prepared: Prepared, temperature: float, about: About) -> Report:
+        dataset = prepared.dataset
+        texts, gold = [row.text for row in dataset.train], self.task.gold(dataset.train)
+        classes = len(self.task.labels)
+        baselines = {
+            "tfidf": fit_tfidf(texts, gold, classes=classes, seed=self.run.config.train.seed),
+            "majority": fit_majority(gold, classes=classes),
+        }
+        test = [row.text for row in dataset.test]
+        clean = {row.place for row in clean_test(dataset, threshold=self.run.config.data.near_duplicate)}
+        rows = TestRows(
+            texts=test,
+            gold=self.task.gold(dataset.test),
+            clean=np.array([row.place in clean for row in dataset.test], dtype=bool),
+            places=[row.place for row in dataset.test],
+        )
+        answers = self.task.decode(self.logits(dataset.test) / temperature)
+        return build_report(
+            rows,
+            np.array([list(answer.probabilities.values()) for answer in answers]),
+            labels=self.task.labels,
+            baselines={name: baseline.predict_proba(test) for name, baseline in baselines.items()},
+            about=about,
+            seed=self.run.config.train.seed,
+        )
+
+
+def library_versions() -> dict[str, str]:
+    return {"qingtiao": version("qingtiao"), **{name: version(name) for name in _LIBRARIES}}
+
+
+@contextmanager
+def _claimed(out: Path) -> Iterator[None]:
+    """Hold the folder for this process; the lock goes with the process, however it ends."""
+    with disk_errors_as_ours(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"另一个进程正在用 {out}",
+                f"Another process is at work in {out}",
+                todo_zh="等它结束，或者换一个 --out。",
+                todo_en="Wait for it to end, or choose another --out.",
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _open_folder(out: Path, config: RunConfig, *, resume: bool, overwrite: bool) -> None:
+    begun = (out / "config.yaml").exists()
+    if begun and (out / "bundle").exists() and resume:
+        raise RunError(
+            f"{out} 里的训练已经完成，没有什么可以接着做的",
+            f"The run in {out} is finished; there is nothing to resume",
+            todo_zh=f"直接用 {out / 'bundle'}；要重来就加 --overwrite。",
+            todo_en=f"Use {out / 'bundle'}; to begin anew add --overwrite.",
+        )
+    if begun and not (resume or overwrite):
+        raise RunError(
+            f"{out} 里已经有一次训练",
+            f"{out} already holds a run",
+            todo_zh="接着跑加 --resume，重来加 --overwrite，或者换一个 --out。",
+            todo_en="Add --resume to go on, --overwrite to begin anew, or choose another --out.",
+        )
+    if begun and overwrite:
+        _empty(out)
+    if begun and resume:
+        return  # what the run began with stays; a config that differs is refused when its checkpoint is read
+    text = yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True, sort_keys=False)
+    atomic_write_text(out / "config.yaml", text)
+
+
+def _empty(out: Path) -> None:
+    """Remove what a run leaves, by name: the folder may hold other things."""
+    for name in ("bundle", ".bundle.tmp", "checkpoints", "tensorboard"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    for name in ("config.yaml", "report.json", "report.html", "events.jsonl"):
+        (out / name).unlink(missing_ok=True)
