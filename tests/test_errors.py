@@ -115,6 +115,7 @@ def test_an_error_crosses_a_process_whole(kind: type[QingtiaoError]) -> None:
         ({"LC_ALL": "zh_TW.UTF-8", "LANG": "en_US.UTF-8"}, "zh"),
         ({"QINGTIAO_LANG": "", "LANG": "en_US.UTF-8"}, "en"),
         ({"LANG": "C.UTF-8"}, "zh"),
+        ({"QINGTIAO_LANG": "zh-en"}, "zh"),
     ],
 )
 def test_which_language(environment: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,14 @@ def test_until_the_block_ends_the_old_file_stands(target: Path) -> None:
     assert target.read_bytes() == b"half"
 
 
+def test_someone_who_is_reading_the_old_file_reads_it_to_its_end(target: Path) -> None:
+    """The name moves to the new file in one step; the old one is never written over."""
+    with target.open(encoding="utf-8") as reader:
+        atomic_write_text(target, "新的")
+        assert reader.read() == OLD
+    assert target.read_text(encoding="utf-8") == "新的"
+
+
 @pytest.mark.parametrize("failure", [ValueError("中途出错"), KeyboardInterrupt(), SystemExit(1)], ids=repr)
 def test_a_failure_in_the_block_leaves_the_old_file(target: Path, failure: BaseException) -> None:
     def write_half() -> None:

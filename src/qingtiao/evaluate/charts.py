@@ -42,10 +42,9 @@ def percent(value: float | None, *, digits: int = 1) -> str:
 
 def comparison(rows: Sequence[tuple[str, str, Block, Block | None]]) -> str:
     """Accuracy with its interval: (name in Chinese, in English, all test rows, clean rows) for each classifier."""
-    lowest = min(block.accuracy_ci.low for *_, test, clean in rows for block in (test, clean) if block)
-    floor = min(0.9, math.floor(lowest * 10) / 10)
+    floor, step = _comparison_axis([block for *_, test, clean in rows for block in (test, clean) if block])
     height = 62 + 58 * len(rows)
-    left, right = 8, 262
+    left, right = 18, 258
 
     def x(value: float) -> float:
         return left + (right - left) * (value - floor) / (1 - floor)
@@ -54,41 +53,54 @@ def comparison(rows: Sequence[tuple[str, str, Block, Block | None]]) -> str:
         _legend_dot(left + 6, 12, "clean", "干净测试行 clean"),
         _legend_dot(left + 150, 12, "all", "全部测试行 all"),
     ]
-    steps = round((1 - floor) * 10)
-    for tick in range(0, steps + 1, max(1, math.ceil(steps / 5))):
-        value = floor + tick / 10
+    for tick in range(round((1 - floor) / step) + 1):
+        value = floor + tick * step
         body.append(_line(x(value), 28, x(value), height - 26, "grid"))
         body.append(_text(x(value), height - 10, percent(value, digits=0), "small middle"))
     for index, (zh, en, test, clean) in enumerate(rows):
         top = 44 + 58 * index
-        body.append(_text(left, top, zh, "strong") + _text(WIDTH - 4, top, en, "small end"))
-        shown = [(clean, "clean", top + 16), (test, "all", top + 34)]
-        body.extend(_whisker_row(block, kind, x=x, y=y) for block, kind, y in shown if block)
+        body.append(_text(4, top, zh, "strong") + _text(WIDTH - 4, top, en, "small end"))
+        shown = [(clean, "clean", top + 16)] if clean else []
+        for block, kind, y in [*shown, (test, "all", top + (34 if clean else 24))]:
+            body.append(_whisker_row(block, kind, x=x, y=y, floor=floor))
     described = "；".join(f"{zh} {percent((clean or test).accuracy)}" for zh, _, test, clean in rows)
     return _svg(WIDTH, height, "准确率对比 Accuracy compared", described, "".join(body))
 
 
+def _comparison_axis(blocks: Sequence[Block]) -> tuple[float, float]:
+    """Where the axis begins and how far apart its ticks are, to show the gap between the good ones.
+
+    A classifier more than 30 points behind the best would squeeze the others together; it is drawn as an arrow off
+    the axis.
+    """
+    best = max(block.accuracy for block in blocks)
+    lowest = min(block.accuracy_ci.low for block in blocks if block.accuracy >= best - 0.3)
+    step = next(step for step in (0.02, 0.05, 0.1, 0.2) if (1 - lowest) / step <= 5 or step == 0.2)
+    return max(0.0, 1 - step * math.ceil((1 - lowest) / step)), step
+
+
 def reliability(calibration: Calibration) -> str:
     """Accuracy over confidence, one dot a bin (area by rows) with its interval; the diagonal is perfect calibration."""
-    left, top, side, bars = 46, 10, 300, 44
+    left, top, wide, tall, bars = 46, 10, 330, 210, 40
 
     def x(value: float) -> float:
-        return left + side * value
+        return left + wide * value
 
     def y(value: float) -> float:
-        return top + side * (1 - value)
+        return top + tall * (1 - value)
 
-    base = top + side + 22 + bars
+    base = top + tall + 16 + bars
     most = max(group.n for group in calibration.bins)
-    body = [_percent_grid(left, left + side, y)]
+    body = [_percent_grid(left, left + wide, y)]
     body.append(_line(x(0), y(0), x(1), y(1), "ideal"))
     for group in calibration.bins:
         radius = 3 + 5 * math.sqrt(group.n / most)
         tip = f"{percent(group.low, digits=0)}–{percent(group.high, digits=0)}：n={group.n}"
         body.append(_whisker(group.accuracy_ci, at=x(group.confidence), y=y))
         body.append(_circle(x(group.confidence), y(group.accuracy), radius, "dot", tip))
-        tall = bars * group.n / most
-        body.append(_rect(x(group.low) + 1, base - tall, side * (group.high - group.low) - 2, tall, "bar", tip))
+        column = bars * group.n / most
+        corner, size = (x(group.low) + 1, base - column), (wide * (group.high - group.low) - 2, column)
+        body.append(_rect(corner, size, "bar", tip))
     for value in (0, 0.5, 1):
         body.append(_text(x(value), base + 16, percent(value, digits=0), "small middle"))
     body.append(_text(x(0.5), base + 34, "置信度 confidence（下方柱：行数 rows）", "small middle"))
@@ -109,7 +121,8 @@ def accuracy_by_length(slices: Sequence[LengthSlice]) -> str:
         middle = left + step * (index + 0.5)
         name = f"{part.low}–{part.high}" if part.high is not None else f"≥{part.low}"
         tip = f"{name} 字 characters：{percent(part.accuracy)}，n={part.n}"
-        body.append(_rect(middle - step * 0.3, y(part.accuracy), step * 0.6, tall * part.accuracy, "bar", tip))
+        corner, size = (middle - step * 0.3, y(part.accuracy)), (step * 0.6, tall * part.accuracy)
+        body.append(_rect(corner, size, "bar", tip))
         body.append(_whisker(part.accuracy_ci, at=middle, y=y))
         body.append(_text(middle, top + tall + 16, name, "small middle"))
         body.append(_text(middle, top + tall + 31, f"n={part.n}", "tiny middle"))
@@ -178,27 +191,24 @@ def _matrix_cell(matrix: ConfusionMatrix, row: int, column: int, *, x: float, y:
     opacity = 0.0 if count == 0 else 0.06 + 0.44 * share if row == column else min(0.5, 0.1 + 0.8 * share)
     tip = f"{matrix.labels[row]} → {matrix.labels[column]}：{count} / {total}"
     kind = "right" if row == column else "wrong"
-    box = _rect(x + 1, y + 1, cell - 2, cell - 2, "empty") + _rect(
-        x + 1, y + 1, cell - 2, cell - 2, kind, tip, opacity=opacity
+    corner, size = (x + 1, y + 1), (cell - 2, cell - 2)
+    box = _rect(corner, size, "empty") + _rect(corner, size, kind, tip, opacity=opacity)
+    # A dot for nothing keeps the eye on what happened when there are many classes.
+    shown = str(count) if count or len(matrix.labels) <= 6 else "·"
+    font = "tiny" if cell < 40 else "small"
+    return box + _text(x + cell / 2, y + cell / 2 + 4, shown, f"{font} middle{'' if count else ' faint'}")
+
+
+def _whisker_row(block: Block, kind: str, *, x: Scale, y: float, floor: float) -> str:
+    numbers = _text(318, y + 4, percent(block.accuracy), "strong end" if kind == "clean" else "small end") + _text(
+        WIDTH - 4, y + 4, f"{100 * block.accuracy_ci.low:.1f}–{100 * block.accuracy_ci.high:.1f}", "small end"
     )
-    size = "tiny" if cell < 40 else "small"
-    number = _text(x + cell / 2, y + cell / 2 + 4, str(count), f"{size} middle{'' if count else ' faint'}")
-    return box + number
-
-
-def _whisker_row(block: Block, kind: str, *, x: Scale, y: float) -> str:
+    if block.accuracy_ci.low < floor - 1e-9:
+        return _text(x(floor), y + 4, "◂ 图外 off the chart", "small") + numbers
     low, high = x(block.accuracy_ci.low), x(block.accuracy_ci.high)
     ends = "".join(_line(end, y - 4, end, y + 4, f"whisker {kind}") for end in (low, high))
-    size = 5.5 if kind == "clean" else 4
-    value = f"{percent(block.accuracy)}"
-    interval = f"{100 * block.accuracy_ci.low:.1f}–{100 * block.accuracy_ci.high:.1f}"
-    return (
-        _line(low, y, high, y, f"whisker {kind}")
-        + ends
-        + _circle(x(block.accuracy), y, size, f"dot {kind}", f"n={block.n}")
-        + _text(318, y + 4, value, "strong end" if kind == "clean" else "small end")
-        + _text(WIDTH - 4, y + 4, interval, "small end")
-    )
+    dot = _circle(x(block.accuracy), y, 5.5 if kind == "clean" else 4, f"dot {kind}", f"n={block.n}")
+    return _line(low, y, high, y, f"whisker {kind}") + ends + dot + numbers
 
 
 def _legend_dot(x: float, y: float, kind: str, name: str) -> str:
@@ -243,9 +253,14 @@ def _circle(x: float, y: float, radius: float, kind: str, tip: str = "") -> str:
 
 
 def _rect(
-    x: float, y: float, width: float, height: float, kind: str, tip: str = "", *, opacity: float | None = None
+    corner: tuple[float, float],
+    size: tuple[float, float],
+    kind: str,
+    tip: str = "",
+    *,
+    opacity: float | None = None,
 ) -> str:
     inner = f"<title>{escape(tip)}</title>" if tip else ""
     shade = f' fill-opacity="{opacity:.2f}"' if opacity is not None else ""
-    size = f'x="{x:.1f}" y="{y:.1f}" width="{max(0.0, width):.1f}" height="{max(0.0, height):.1f}"'
-    return f'<rect {size} class="{kind}"{shade}>{inner}</rect>'
+    place = f'x="{corner[0]:.1f}" y="{corner[1]:.1f}" width="{max(0.0, size[0]):.1f}" height="{max(0.0, size[1]):.1f}"'
+    return f'<rect {place} class="{kind}"{shade}>{inner}</rect>'

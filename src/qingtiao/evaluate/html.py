@@ -18,7 +18,8 @@ from qingtiao.evaluate.stats import Interval
 from qingtiao.evaluate.style import CSS
 
 MATRIX_CLASSES = 20
-_PAIRS = 20
+_PAIRS = 10
+_PAIRS_INSTEAD_OF_MATRIX = 20
 _SHOWN_CHARACTERS = 300
 
 _HEADLINES = {
@@ -28,8 +29,8 @@ _HEADLINES = {
 }
 _CLASSIFIERS = {
     "adapter": ("适配器", "adapter"),
-    "tfidf": ("TF-IDF + 逻辑回归", "TF-IDF + logistic regression"),
-    "majority": ("多数类", "majority class"),
+    "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
+    "majority": ("多数类", "majority"),
 }
 _METRICS = {"accuracy": "准确率 accuracy", "macro_f1": "宏平均 F1 macro-F1", "loss": "损失 loss"}
 
@@ -117,7 +118,7 @@ def _classifiers(report: Report) -> dict[str, Scores]:
 
 
 def _scores(report: Report) -> str:
-    head = ("分类器 classifier", "测试行 rows", "#n", "#准确率 accuracy", "#宏平均 F1 macro-F1", "#NLL", "#ECE")
+    head = ("分类器 classifier", "测试行 rows", "#n", "#准确率 accuracy", "#宏平均F1 macro-F1", "#NLL", "#ECE")
     body = []
     for name, scores in _classifiers(report).items():
         zh, en = _CLASSIFIERS.get(name, (name, ""))
@@ -165,7 +166,7 @@ def _per_class(report: Report) -> str:
 
 
 def _meter(share: float | None) -> str:
-    return f'<span class="meter"><i style="width:{100 * (share or 0):.0f}%"></i></span>'
+    return "" if share is None else f'<span class="meter"><i style="width:{100 * share:.0f}%"></i></span>'
 
 
 def _confused_pairs(report: Report) -> str:
@@ -181,8 +182,8 @@ def _confused_pairs(report: Report) -> str:
     names = [f"<bdi>{escape(shorten(label, columns=40))}</bdi>" for label in matrix.labels]
     body = [
         f'<tr><td class="word">{names[row]}</td><td class="word">{names[column]}</td><td class="num">{count}'
-        f'<span class="ci">/ {sum(matrix.counts[row])}</span></td></tr>'
-        for count, row, column in wrong[:_PAIRS]
+        f' <span class="en">/ {sum(matrix.counts[row])}</span></td></tr>'
+        for count, row, column in wrong[: _PAIRS if len(names) <= MATRIX_CLASSES else _PAIRS_INSTEAD_OF_MATRIX]
     ]
     return _table(("实际 gold", "误判为 predicted", "#次数 count"), body)
 
@@ -284,7 +285,7 @@ def _notes() -> str:
     notes = (
         (
             "干净的测试行：文本没有在训练数据里出现过，也不与其中任何一条近似。判断好坏只看这些行。",
-            "Clean test rows: texts that are neither in the training data nor near-copies of it. The verdict uses them.",
+            "Clean test rows: texts neither in the training data nor near to any of it. The verdict uses only these.",
         ),
         (
             "95% 区间：换一批同样来源的测试数据，分数大致会落在哪里。准确率用 Wilson 法，宏平均 F1 用 BCa 自助法。",
@@ -292,7 +293,12 @@ def _notes() -> str:
         ),
         (
             "p（McNemar mid-p）：若两者其实一样好，出现这么大差别的机会。小于 0.05 才说有差别。",
-            "p (McNemar mid-p): the chance of a gap this large were both equally good. Below 0.05 we call it a difference.",
+            "p (McNemar mid-p): the chance of so large a gap if both were equally good; below 0.05 counts as one.",
+        ),
+        (
+            "TF-IDF 基线：一到三字片段的词频加逻辑回归。多数类：总猜训练集里最多的一类。都用同样的训练数据。",
+            "TF-IDF baseline: character 1-3-grams with logistic regression. Majority: always the most frequent class. "
+            "Both learn from the same rows.",
         ),
         (
             "NLL：负对数似然，越小越好。ECE：置信度与准确率的平均差距，越小越好；行数少时偏大。",
@@ -314,14 +320,18 @@ def _section(zh: str, en: str, inner: str, *, long: bool = False) -> str:
 
 def _table(head: Sequence[str], body: Sequence[str]) -> str:
     """A table in a box that scrolls; a heading that begins with # stands over numbers."""
-    cells = "".join(
-        f"<th scope=col{' class=num' if name.startswith('#') else ''}>{escape(name.removeprefix('#'))}</th>"
-        for name in head
-    )
+    cells = "".join(_heading(name) for name in head)
     return (
         f'<div class="box" tabindex=0><table><thead><tr>{cells}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>"
     )
+
+
+def _heading(name: str) -> str:
+    """`#准确率 accuracy` as a heading of two lines, Chinese over English."""
+    zh, _, en = name.removeprefix("#").partition(" ")
+    words = f'{escape(zh)}<br><span class="en" lang="en">{escape(en)}</span>' if en else escape(zh)
+    return f'<th scope=col class="{"num" if name.startswith("#") else "word"}">{words}</th>'
 
 
 def _both(zh: str, en: str) -> str:

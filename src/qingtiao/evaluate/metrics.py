@@ -104,7 +104,8 @@ def negative_log_likelihood(gold: Ints, probabilities: Floats) -> float:
     """
     check_probabilities(gold, probabilities)
     of_gold = probabilities[np.arange(len(gold)), gold].astype(np.float64)
-    return float(-np.mean(np.log(np.clip(of_gold, np.finfo(np.float64).eps, 1.0))))
+    # abs, for a perfect score is 0 and not -0.
+    return abs(float(np.mean(np.log(np.clip(of_gold, np.finfo(np.float64).eps, 1.0)))))
 
 
 def brier(gold: Ints, probabilities: Floats) -> float:

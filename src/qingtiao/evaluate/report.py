@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
-from os import PathLike, fspath
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -205,8 +204,8 @@ def build_report(
 ) -> Report:
     """The report on `rows`, given the adapter's probabilities and each baseline's, all of shape (n, classes).
 
-    The verdict, and nothing else, leaves out the rows that are not clean; `per_class` and what follows it are over
-    all test rows, so that rare classes keep theirs.
+    The verdict and the `clean_test` blocks leave out the rows that are not clean; `per_class` and what follows it are
+    over all test rows, so that rare classes keep theirs.
 
     Raises:
         DataError: there are no rows, a probability is not finite, or an id has no column.
@@ -238,25 +237,22 @@ def build_report(
 
 def strict_json(value: Any) -> Any:
     """`value` as dicts, lists, strings, finite numbers, booleans and None; anything else as its `str`."""
-    if isinstance(value, bool | int | str) or value is None:
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
     if is_dataclass(value) and not isinstance(value, type):
-        return strict_json(asdict(value))
+        # Field by field: `asdict` would turn a `Place` inside into a bare tuple before it is seen.
+        return {one.name: strict_json(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): strict_json(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray | np.generic):
         return strict_json(value.tolist())
-    if isinstance(value, Place):  # a tuple too, but people read source:row
-        return str(value)
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple | set | frozenset) and not isinstance(value, Place):
         return [strict_json(inner) for inner in value]
-    return fspath(value) if isinstance(value, PathLike) else str(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int | str) or value is None else str(value)
 
 
 def _predicted(probabilities: Floats) -> Ints:
-    return probabilities.argmax(axis=1).astype(np.int64)
+    return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
 
 
 def _scores(rows: TestRows, probabilities: Floats, *, seed: int) -> Scores:

@@ -14,7 +14,7 @@ h1{font-size:1.6rem;line-height:1.3;margin:.2em 0}
 h2{font-size:1.12rem;line-height:1.4;margin:0 0 .5em}
 .en{color:var(--soft);font-size:.86em;font-weight:400}
 section{background:var(--card);border:1px solid var(--rule);border-radius:10px;padding:18px;margin:16px 0}
-.pair{display:grid;grid-template-columns:1fr 1fr;gap:16px}
+.pair{display:grid;grid-template-columns:1fr 1fr;gap:16px;margin:16px 0}
 .pair section{margin:0;min-width:0}
 .pair>section:only-child{grid-column:1/-1}
 .first{display:grid;grid-template-columns:minmax(0,5fr) minmax(0,6fr);gap:28px;align-items:center;
@@ -29,13 +29,13 @@ border-left:6px solid var(--tone)}
 .box{overflow-x:auto;max-width:100%}
 table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums;font-size:.92rem}
 th,td{padding:6px 10px;border-bottom:1px solid var(--rule);text-align:left;vertical-align:top}
-th{font-weight:600}thead th{color:var(--soft);font-size:.82rem;white-space:nowrap}
+th{font-weight:600}thead th{color:var(--soft);font-size:.84rem;line-height:1.35;vertical-align:bottom}
 .num{text-align:right;white-space:nowrap}
 .ci{display:block;color:var(--soft);font-size:.82em}
 .best{font-weight:700}
-tbody th{font-weight:500;max-width:16em}
+tbody th{font-weight:500;min-width:5em;max-width:16em}
 td.text{min-width:15em}
-td.word{min-width:5em;max-width:12em}
+.word{min-width:5em;max-width:12em}
 .tag{display:inline-block;border:1px solid var(--warm);color:var(--warm);border-radius:4px;padding:0 5px;
 font-size:.78rem;white-space:nowrap}
 .meter{display:block;height:5px;border-radius:3px;background:var(--rule);min-width:60px;margin-top:4px}

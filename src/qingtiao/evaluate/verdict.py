@@ -12,10 +12,10 @@ from qingtiao.evaluate.stats import Interval, accuracy_difference_interval, macr
 Code = Literal["adapter_better", "tie", "baseline_better"]
 
 SIGNIFICANCE = 0.05
-# Below this the interval of an accuracy is wider than about +-7 points.
+# Below this the interval of an accuracy is wider than +-7 points at 50 %.
 SMALL_N = 200
 
-NAMES = {"tfidf": ("TF-IDF 基线", "the TF-IDF baseline"), "majority": ("多数类基线", "the majority baseline")}
+NAMES = {"tfidf": (" TF-IDF 基线", "the TF-IDF baseline"), "majority": ("多数类基线", "the majority baseline")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,27 +90,28 @@ def decide(
 def _words(code: Code, *, against: str, n: int, difference: float, interval: Interval) -> tuple[str, str]:
     name_zh, name_en = NAMES.get(against, (against, against))
     points, low, high = (f"{100 * value:+.1f}" for value in (difference, *interval))
+    rows = f"{n} row{'' if n == 1 else 's'}"
     gap_zh = f"准确率相差 {points} 个百分点（95% 区间 {low} 到 {high}）"
     gap_en = f"accuracy differs by {points} points (95% interval {low} to {high})"
     zh, en = {
         "adapter_better": (
-            f"适配器值得用：在 {n} 行上胜过{name_zh}，{gap_zh}。",
-            f"The adapter pays: on {n} rows it beats {name_en}; {gap_en}.",
+            f"在 {n} 行上胜过{name_zh}，{gap_zh}：适配器值得用。",
+            f"On {rows} the adapter beats {name_en}; {gap_en}. It pays.",
         ),
         "baseline_better": (
-            f"适配器不值得用：在 {n} 行上输给{name_zh}，{gap_zh}。用更便宜的基线，或换更大的底座、更多的数据。",
-            f"The adapter does not pay: on {n} rows it loses to {name_en}; {gap_en}. "
-            "Use the cheaper baseline, or a larger base, or more data.",
+            f"在 {n} 行上输给{name_zh}，{gap_zh}：适配器不值得用。用更便宜的基线，或换更大的底座、更多的数据。",
+            f"On {rows} the adapter loses to {name_en}; {gap_en}. It does not pay: "
+            "use the cheaper baseline, or a larger base, or more data.",
         ),
         "tie": (
-            f"看不出差别：在 {n} 行上与{name_zh}不分胜负，{gap_zh}。没有证据说明适配器值得多花的力气。",
-            f"No difference shown: on {n} rows it ties with {name_en}; {gap_en}. "
+            f"在 {n} 行上与{name_zh}不分胜负，{gap_zh}。没有证据说明适配器值得多花的力气。",
+            f"On {rows} the adapter and {name_en} cannot be told apart; {gap_en}. "
             "There is no evidence that the adapter repays its cost.",
         ),
     }[code]
     if n < SMALL_N:
         half = 100 * (interval.high - interval.low) / 2
         zh += f"只有 {n} 行，误差约 ±{half:.0f} 个百分点，更小的差别看不出来：结论前请多准备测试数据。"
-        en += f" With only {n} rows the margin is about ±{half:.0f} points and smaller gaps cannot be seen: "
+        en += f" With only {rows} the margin is about ±{half:.0f} points and smaller gaps cannot be seen: "
         en += "gather more test rows before you conclude."
     return zh, en

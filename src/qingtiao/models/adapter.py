@@ -91,8 +91,8 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str,
             model = peft.get_peft_model(base.model, peft_config)
     except ValueError as error:
         raise ConfigError(
-            f"适配器装不到基座 {base.name} 上：{error}",
-            f"The adapter does not go onto {base.name}: {error}",
+            f"适配器装不到基座 {base.name} 上（target_modules = {config.target_modules}）：{error}",
+            f"The adapter does not go onto {base.name} (target_modules = {config.target_modules}): {error}",
             todo_zh="去掉 --set adapter.target_modules，默认会适配全部线性层。",
             todo_en="Drop --set adapter.target_modules; the default adapts every linear layer.",
         ) from None
