@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
@@ -16,7 +16,7 @@ from qingtiao.cli.output import print_error
 from qingtiao.errors import Interrupted, QingtiaoError
 from qingtiao.language import say
 
-VERBS = {
+VERBS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "audit": audit.audit,
     "train": train.train,
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # The reader of our output (head, less) has gone: nothing is wrong, and nothing can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception as error:  # the last net: a fault of ours still ends in one clear message
+    except Exception as error:  # noqa: BLE001 - the last net: a fault of ours still ends in one clear message
         if os.environ.get("QINGTIAO_DEBUG"):
             traceback.print_exc()
         sys.exit(_leave(_unexpected(error), as_json=as_json))

@@ -35,4 +35,5 @@ def percent(value: float) -> str:
 def scores_line(name: str, block: Mapping[str, Any]) -> str:
     """One line of a table of scores, as text: accuracy with its interval, macro-F1, rows."""
     low, high = block["accuracy_ci"]
-    return f"{name}  {percent(block['accuracy'])}  [{percent(low)}, {percent(high)}]  macro-F1 {percent(block['macro_f1'])}  n={block['n']}"
+    interval = f"[{percent(low)}, {percent(high)}]"
+    return f"{name}  {percent(block['accuracy'])}  {interval}  macro-F1 {percent(block['macro_f1'])}  n={block['n']}"

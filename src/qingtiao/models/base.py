@@ -199,7 +199,7 @@ def _upstream_errors_as_ours(name: str) -> Iterator[None]:
             raise EnvironmentLack(
                 f"下载不到基座 {name}：连不上 {hub}",
                 f"Cannot download the base {name}: {hub} is out of reach",
-                todo_zh="设置镜像（export HF_ENDPOINT=https://hf-mirror.com），或给出本地目录，或用自带的 --base mini-zh。",
+                todo_zh="设置镜像 export HF_ENDPOINT=https://hf-mirror.com，或给出本地目录，或用 --base mini-zh。",
                 todo_en="Set a mirror in HF_ENDPOINT, name a local folder, or use the embedded --base mini-zh.",
             ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

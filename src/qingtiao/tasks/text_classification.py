@@ -52,7 +52,7 @@ _NEGATIVE = (
 )
 
 
-class Options(Settings):
+class ClassificationOptions(Settings):
     """Options of text classification."""
 
     label_names: dict[str, str] = Field(
@@ -67,7 +67,7 @@ class Task:
     title: ClassVar[Title] = Title("文本分类", "Text classification")
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
     peft_task_type: ClassVar[str] = "SEQ_CLS"
-    Options: ClassVar[type[Settings]] = Options
+    Options: ClassVar[type[Settings]] = ClassificationOptions
     samples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         *({"text": text, "label": "正面"} for text in _POSITIVE),
         *({"text": text, "label": "负面"} for text in _NEGATIVE),
@@ -75,13 +75,13 @@ class Task:
 
     labels: tuple[str, ...]
     shares: tuple[float, ...]
-    options: Options
+    options: ClassificationOptions
 
     @classmethod
     def parse(
         cls, records: Iterable[Record], *, options: Settings, text_column: str | None, label_column: str | None
     ) -> list[Row]:
-        assert isinstance(options, Options)
+        assert isinstance(options, ClassificationOptions)
         rows = to_rows(records, text_column=text_column, label_column=label_column)
         if not options.label_names:
             return rows
@@ -90,7 +90,7 @@ class Task:
 
     @classmethod
     def fit(cls, rows: Sequence[Row], options: Settings) -> Self:
-        assert isinstance(options, Options)
+        assert isinstance(options, ClassificationOptions)
         counts = Counter(str(row.target) for row in rows)
         if len(counts) < 2:
             raise DataError(
@@ -116,7 +116,7 @@ class Task:
             raise ValueError(f"labels must be two or more different names, not {labels!r}")
         if len(shares) != len(labels):
             raise ValueError(f"{len(labels)} labels but {len(shares)} shares")
-        return cls(tuple(labels), tuple(float(share) for share in shares), Options(**state.get("options", {})))
+        return cls(tuple(labels), tuple(float(share) for share in shares), ClassificationOptions(**state.get("options", {})))
 
     def state(self) -> dict[str, Any]:
         return {"labels": list(self.labels), "shares": list(self.shares), "options": self.options.model_dump()}

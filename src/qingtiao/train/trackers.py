@@ -50,7 +50,7 @@ class TensorBoardLog:
     def __init__(self, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer: Any = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self.writer: Any = SummaryWriter(str(folder))
 
     def track(self, event: Event) -> None:
         if isinstance(event, Step):

@@ -140,7 +140,8 @@ class _Run:
         yield Phase("train")
         material = self._material(task, base, prepared, max_length)
         plan, identity = self._plan(base, prepared), self._identity(base, prepared)
-        share, seconds, dev = 0.0, 0.0, ()
+        share, seconds = 0.0, 0.0
+        dev: tuple[Mapping[str, float], ...] = ()
         with closing(train_loop(model, task, material, plan, store=store, run=identity)) as loop:
             for event in loop:
                 if isinstance(event, Started):
@@ -152,7 +153,7 @@ class _Run:
         yield Phase("evaluate")
         scorer = _Scorer(self, task, base, model, material, max_length)
         temperature = scorer.temperature(prepared)
-        about = self._about(base, task, prepared, share=share, seconds=seconds, dev=dev)
+        about = self._about(base, prepared, share=share, seconds=seconds, dev=dev)
         report = scorer.report(prepared, temperature, about)
 
         yield Phase("bundle")
@@ -201,7 +202,6 @@ class _Run:
     def _about(
         self,
         base: LoadedBase,
-        task: Task,
         prepared: Prepared,
         *,
         share: float,

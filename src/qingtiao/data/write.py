@@ -1,0 +1,167 @@
+"""Records into a file of any supported format: streamed, and whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from qingtiao.data.opening import format_of
+from qingtiao.files import atomic_file
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_BATCH = 1024
+_MOST_CELL = 32_767
+"""Excel's own limit on the characters of a cell."""
+
+Fields = Mapping[str, Any]
+
+
+def write_records(path: str | Path, records: Iterable[Fields], *, neutralise: bool) -> int:
+    """Write `records` into `path`, in the format of its suffix; the columns of a table are those of the first record.
+
+    With `neutralise`, cells of csv, tsv and xlsx that a spreadsheet program would run as a formula (they begin with
+    one of `= + - @`, tab or carriage return) get a leading `'`. A csv starts with a byte order mark: Excel needs it.
+
+    Returns:
+        The number of records.
+
+    Raises:
+        DataError: the suffix names no known format.
+        EnvironmentLack: the disk is full.
+        RunError: the folder cannot be written to.
+    """
+    path = Path(path)
+    kind = format_of(path)
+    counted = _Counted(records)
+    with atomic_file(path) as raw, _packed(path, raw) as file:
+        match kind:
+            case "csv" | "tsv":
+                _write_table(file, counted, delimiter="," if kind == "csv" else "\t", neutralise=neutralise)
+            case "jsonl":
+                for fields in counted:
+                    file.write(_json(fields) + b"\n")
+            case "json":
+                _write_json(file, counted)
+            case "parquet":
+                _write_parquet(file, counted)
+            case "xlsx":
+                _write_xlsx(file, counted, neutralise=neutralise)
+    return counted.count
+
+
+class _Counted:
+    def __init__(self, records: Iterable[Fields]) -> None:
+        self._records = iter(records)
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Fields]:
+        for fields in self._records:
+            self.count += 1
+            yield fields
+
+
+@contextmanager
+def _packed(path: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
+    if path.suffix.lower() != ".gz":
+        yield raw
+        return
+    # Neither name nor time go into the header: the same records give the same bytes.
+    with gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed:
+        yield cast(BinaryIO, packed)
+
+
+def _write_table(file: BinaryIO, records: Iterable[Fields], *, delimiter: str, neutralise: bool) -> None:
+    encoding = "utf-8-sig" if delimiter == "," else "utf-8"
+    stream = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="", write_through=False)
+    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\r\n" if delimiter == "," else "\n")
+    for row in _table(records, neutralise=neutralise):
+        writer.writerow(row)
+    stream.detach()
+
+
+def _write_xlsx(file: BinaryIO, records: Iterable[Fields], *, neutralise: bool) -> None:
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet()
+    for row in _table(records, neutralise=neutralise):
+        cells = []
+        for value in row:
+            cell = WriteOnlyCell(sheet)
+            if isinstance(value, str):
+                text = ILLEGAL_CHARACTERS_RE.sub("", value).encode("utf-8", "replace").decode("utf-8")
+                cell.value = text[:_MOST_CELL]
+                cell.data_type = "s"  # text, even where it begins with =
+            else:
+                cell.value = value
+            cells.append(cell)
+        sheet.append(cells)
+    book.save(file)
+
+
+def _table(records: Iterable[Fields], *, neutralise: bool) -> Iterator[list[Any]]:
+    names: list[str] | None = None
+    for fields in records:
+        if names is None:
+            names = list(fields)
+            yield [_safe(name) if neutralise else name for name in names]
+        cells = [_cell(fields.get(name)) for name in names]
+        yield [_safe(cell) if neutralise else cell for cell in cells]
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict | tuple) else value
+
+
+def _safe(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def _json(fields: Fields) -> bytes:
+    try:
+        return json.dumps(dict(fields), ensure_ascii=False, default=str).encode("utf-8")
+    except UnicodeEncodeError:  # a lone surrogate: only its escape can be written
+        return json.dumps(dict(fields), default=str).encode("ascii")
+
+
+def _write_json(file: BinaryIO, records: Iterable[Fields]) -> None:
+    separator = b"[\n"
+    for fields in records:
+        file.write(separator + _json(fields))
+        separator = b",\n"
+    file.write(b"\n]\n" if separator == b",\n" else b"[]\n")
+
+
+def _write_parquet(file: BinaryIO, records: Iterable[Fields]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    batches = _batches(records)
+    first = next(batches, [])
+    table = pa.Table.from_pylist(first)
+    with pq.ParquetWriter(file, table.schema) as writer:
+        writer.write_table(table)
+        for batch in batches:
+            writer.write_table(pa.Table.from_pylist(batch, schema=table.schema))
+
+
+def _batches(records: Iterable[Fields]) -> Iterator[list[dict[str, Any]]]:
+    iterator = iter(records)
+    for first in iterator:
+        rest = (fields for fields, _ in zip(iterator, range(_BATCH - 1), strict=False))
+        yield [{name: _storable(value) for name, value in fields.items()} for fields in chain([first], rest)]
+
+
+def _storable(value: Any) -> Any:
+    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value

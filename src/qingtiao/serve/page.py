@@ -1,0 +1,196 @@
+"""The page itself, in Gradio. Everything a visitor hands over is data: shown as text, never as markup."""
+
+from __future__ import annotations
+
+import copy
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from qingtiao.errors import QingtiaoError
+from qingtiao.predict import Predictor
+from qingtiao.serve.answers import FileAnswer, answer_file, decorated, shown_probabilities
+
+TITLE = "轻调 Qingtiao"
+CSS = """
+.gradio-container { max-width: 1080px !important; margin: 0 auto !important; }
+.qt-head h1 { font-size: 1.6rem; font-weight: 700; margin: .2rem 0; }
+.qt-head p, .qt-hint { color: var(--body-text-color-subdued); margin: .2rem 0; }
+.qt-notice { padding: .6rem .9rem; border-left: 4px solid #d97706; border-radius: 6px;
+             background: color-mix(in srgb, #f59e0b 14%, transparent); }
+"""
+
+_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".gz")
+_MOST_LABELS = 10
+_WAITING = 32
+_HOUR = 3600
+_PROGRESS = gr.Progress()  # Gradio finds this default in the signature and hands in a live one
+
+
+def theme() -> Any:
+    """Only fonts that the visitor's system has: Gradio's own choice would be fetched, and knows no Chinese."""
+    system = ("system-ui", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "sans-serif")
+    return gr.themes.Soft(primary_hue="emerald", font=system, font_mono=("ui-monospace", "Consolas", "monospace"))
+
+
+def build_page(predictor: Predictor, examples: Sequence[str]) -> Any:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_HOUR, 24 * _HOUR)) as page:
+        gr.HTML(_head(predictor), elem_classes="qt-head")
+        with gr.Tab("一句话 | One text"):
+            _text_tab(predictor, examples)
+        with gr.Tab("一个文件 | A file"):
+            _file_tab(predictor)
+    # One text and one file at a time: a laptop gains nothing from more, and loses its answers' speed.
+    page.queue(default_concurrency_limit=1, max_size=_WAITING)
+    return page
+
+
+def _head(predictor: Predictor) -> str:
+    title = predictor.task.title
+    labels = "、".join(predictor.labels[:_MOST_LABELS]) + ("……" if len(predictor.labels) > _MOST_LABELS else "")
+    return f"<h1>{TITLE}</h1><p>{escape(title.zh)} | {escape(title.en)} · {escape(labels)}</p>"
+
+
+def _text_tab(predictor: Predictor, examples: Sequence[str]) -> None:
+    def classify(text: str | None) -> tuple[dict[str, float], Any]:
+        with errors_as_messages():
+            answer = predictor.predict([text or ""])[0]
+            return shown_probabilities(answer.probabilities), _notice(answer.notice)
+
+    with gr.Row():
+        with gr.Column():
+            # Enter submits only in a box that starts with one line.
+            box = gr.Textbox(
+                label="文本 | Text", placeholder="写一句话，按回车 | Type a text, press Enter", lines=1, max_lines=8
+            )
+            button = gr.Button("判断 | Classify", variant="primary")
+        with gr.Column():
+            label = gr.Label(label="答案 | Answer", num_top_classes=_MOST_LABELS)
+            notice = gr.HTML(visible=False, elem_classes="qt-notice")
+    if examples:
+        gr.Examples(
+            [[text] for text in examples],
+            inputs=box,
+            outputs=[label, notice],
+            fn=classify,
+            run_on_click=True,
+            cache_examples=False,
+            preload=False,
+            examples_per_page=len(examples),
+            label="点一句试试 | Try one",
+        )
+    gr.on([button.click, box.submit], classify, inputs=box, outputs=[label, notice], api_name="classify")
+
+
+def _file_tab(predictor: Predictor) -> None:
+    # A tokenizer keeps how it cuts in itself, so two threads must not share one.
+    predictor = replace(predictor, tokenizer=copy.deepcopy(predictor.tokenizer))
+
+    def classify_file(upload: str | None, column: str | None, progress: Any = _PROGRESS) -> list[Any]:
+        with errors_as_messages(upload):
+            if not upload:
+                raise gr.Error(
+                    "先选一个文件 | Choose a file first", title="还没有文件 | No file", print_exception=False
+                )
+            answer = answer_file(
+                predictor,
+                Path(upload),
+                _new_folder(download),
+                text_column=(column or "").strip() or None,
+                on_progress=lambda done, total: progress((done, total), desc="判断 | Classifying", unit="行 rows"),
+            )
+            return _file_shown(answer)
+
+    with gr.Row():
+        with gr.Column():
+            upload = gr.File(label="文件 | File: csv, tsv, json, jsonl, parquet, xlsx (.gz)", file_types=[*_FORMATS])
+            column = gr.Textbox(
+                label="文本列（可不填）| Text column (optional)",
+                placeholder="按名字自动找 | found by name",
+                max_lines=1,
+            )
+            button = gr.Button("判断整个文件 | Classify the file", variant="primary")
+        with gr.Column():
+            status = gr.HTML("结果会出现在这里 | Answers appear here", elem_classes="qt-hint", min_height=64)
+            counts = gr.Dataframe(
+                headers=["标签 | Label", "行数 | Rows", "占比 | Share"],
+                label="各标签 | By label",
+                interactive=False,
+                visible=False,
+            )
+            download = gr.DownloadButton("下载结果 | Download", variant="primary", visible=False)
+    preview = gr.Dataframe(label="前几行 | First rows", interactive=False, visible=False, wrap=True)
+    shown = [status, counts, download, preview]
+    upload.change(_nothing_shown, outputs=shown, api_visibility="private", show_progress="hidden")
+    button.click(
+        classify_file, inputs=[upload, column], outputs=shown, show_progress_on=status, api_name="classify_file"
+    )
+
+
+def _new_folder(component: Any) -> Path:
+    """A folder of its own where Gradio serves files from without a copy, and clears them away."""
+    root = Path(component.GRADIO_CACHE)
+    root.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="answers-", dir=root))
+
+
+def _file_shown(answer: FileAnswer) -> list[Any]:
+    table = [[decorated(label), rows, f"{rows / answer.rows:.1%}"] for label, rows in answer.counts]
+    return [
+        f"共 {answer.rows} 行 | {answer.rows} rows",
+        gr.Dataframe(value=table, visible=bool(table)),
+        gr.DownloadButton(value=str(answer.path), visible=True),
+        gr.Dataframe(
+            value=[list(row) for row in answer.preview], headers=list(answer.header), visible=bool(answer.preview)
+        ),
+    ]
+
+
+def _nothing_shown() -> list[Any]:
+    hidden = gr.Dataframe(visible=False)
+    return ["结果会出现在这里 | Answers appear here", hidden, gr.DownloadButton(visible=False), hidden]
+
+
+def _notice(text: str | None) -> Any:
+    return gr.HTML(value=escape(text or ""), visible=bool(text))
+
+
+@contextmanager
+def errors_as_messages(upload: str | None = None) -> Iterator[None]:
+    """What a visitor can mend is told in both languages; a fault of ours is told of, and its traceback stays here.
+
+    Args:
+        upload: the path of a file the visitor gave; they know it by its name alone.
+
+    Raises:
+        gradio.Error: in place of every other exception. Its message is HTML.
+    """
+    try:
+        yield
+    except gr.Error:
+        raise
+    except QingtiaoError as error:
+        folder = f"{Path(upload).parent}{os.sep}" if upload else ""
+        raise gr.Error(
+            _told(error, hidden=folder), title="出错了 | Error", duration=None, print_exception=False
+        ) from error
+    except Exception as error:
+        raise gr.Error(
+            "轻调自己出了错，详情在启动它的终端里。<br>"
+            "A fault of Qingtiao's own: the terminal that runs it has the details.",
+            title="出错了 | Error",
+            duration=None,
+        ) from error
+
+
+def _told(error: QingtiaoError, *, hidden: str) -> str:
+    lines = (error.zh, f"→ {error.todo_zh}", error.en, f"→ {error.todo_en}")
+    shown = (line.replace(hidden, "") if hidden else line for line in lines)
+    return "<br>".join(escape(line).replace("\n", "<br>") for line in shown)
