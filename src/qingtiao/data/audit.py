@@ -1,415 +1,301 @@
-"""What is wrong with the rows, and what it does to a result. Nothing is changed here; see `data.clean`."""
+"""What is wrong with a data set, counted and said in words. Nothing is changed; `data.clean` does that."""
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
-import ftfy
+import numpy as np
 
-from qingtiao.data.duplicates import near_duplicate_groups, near_matches
-from qingtiao.types import Dataset, Place, Row
+from qingtiao.data.damage import is_damaged
+from qingtiao.data.duplicates import exact_key, near_duplicate_groups, near_matches
+from qingtiao.data.findings import AuditReport, Finding, Words, examples
+from qingtiao.types import Dataset, Row
 
-Severity = Literal["info", "warning", "error"]
+__all__ = ["AuditReport", "Finding", "audit"]
 
-_SHOWN = 20
-# Leftovers of a wrong decoding that nothing can undo.
-_LOST = re.compile("\ufffd|锟斤拷|烫烫烫|屯屯屯|锘縣")
-# A class this many times as frequent as another drowns it in an unweighted loss.
-_IMBALANCE = 5.0
-_FEW = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One kind of trouble: `count` of `total` rows, the first places, and in words what, so what, and what to do."""
-
-    code: str
-    severity: Severity
-    count: int
-    total: int
-    places: tuple[str, ...]
-    what: Mapping[str, str]
-    effect: Mapping[str, str]
-    fix: Mapping[str, str]
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "code": self.code,
-            "severity": self.severity,
-            "count": self.count,
-            "total": self.total,
-            "places": list(self.places),
-            "what": dict(self.what),
-            "effect": dict(self.effect),
-            "fix": dict(self.fix),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class AuditReport:
-    """Counts by name, and the findings that they amount to."""
-
-    rows: Mapping[str, int]
-    labels: Mapping[str, Mapping[str, int]]
-    exact_duplicates: Mapping[str, int]
-    near_duplicates: Mapping[str, int]
-    leaks: Mapping[str, int]
-    near_leaks: Mapping[str, int]
-    label_conflicts: int
-    empty: int
-    damaged: int
-    lengths: Mapping[str, float]
-    findings: tuple[Finding, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "rows": dict(self.rows),
-            "labels": {name: dict(counts) for name, counts in self.labels.items()},
-            "exact_duplicates": dict(self.exact_duplicates),
-            "near_duplicates": dict(self.near_duplicates),
-            "leaks": dict(self.leaks),
-            "near_leaks": dict(self.near_leaks),
-            "label_conflicts": self.label_conflicts,
-            "empty": self.empty,
-            "damaged": self.damaged,
-            "lengths": dict(self.lengths),
-            "findings": [finding.as_json() for finding in self.findings],
-        }
+_SHOWS_IMBALANCE = 3
+_HEAVY_IMBALANCE = 10
+_PAIRS = (("test", "train"), ("dev", "train"), ("test", "dev"))
+_FIX = Words("运行 qingtiao audit … --fix 目录", "Run qingtiao audit ... --fix FOLDER")
+_NAMES = {"train": "训练集", "dev": "验证集", "test": "测试集"}
+_Splits = Mapping[str, tuple[Row, ...]]
 
 
 def audit(dataset: Dataset, *, max_length: int | None, threshold: float) -> AuditReport:
-    """Examine the rows as they stand.
+    """Look for empty and damaged texts, duplicates, leaks between splits, contradicting labels, rare or missing
+    classes, imbalance and texts over `max_length` characters (a Chinese character is about one token).
 
-    Args:
-        max_length: the model's limit; texts are measured in characters, which for Chinese is about tokens.
-        threshold: 5-gram Jaccard from which two texts are near-duplicates. Near counts include the exact ones.
+    Exact duplicates are equal after stripping whitespace at the ends; near ones have a 5-gram Jaccard of `threshold`.
     """
     splits = dataset.splits()
-    everything = [row for rows in splits.values() for row in rows]
-    copies = {name: exact_copies(rows) for name, rows in splits.items()}
-    near = {name: _near_copies(rows, threshold) for name, rows in splits.items()}
-    exact_leaks, near_leaks = _leaks(splits, threshold)
-    conflicts = conflicting(splits["train"]) if "train" in splits else []
-    empty = [row for row in everything if not row.text.strip()]
-    broken = [row for row in everything if is_damaged(row.text)]
-    findings = [
-        *_damage(empty, broken, total=len(everything)),
-        *(_duplicates(name, copies[name], total=len(rows)) for name, rows in splits.items() if copies[name]),
-        *(
-            _leak(pair, exact_leaks[pair], rows, total=len(splits[pair.split("_in_")[0]]))
-            for pair, rows in near_leaks.items()
-            if rows
-        ),
-        *_conflicts(conflicts, total=len(dataset.train)),
-        *_classes(splits),
-        *_lengths(everything, max_length),
-    ]
-    return AuditReport(
-        rows={name: len(rows) for name, rows in splits.items()},
-        labels={name: dict(Counter(str(row.target) for row in rows).most_common()) for name, rows in splits.items()},
-        exact_duplicates={name: len(rows) for name, rows in copies.items()},
-        near_duplicates={name: len(rows) for name, rows in near.items()},
-        leaks={pair: len(rows) for pair, rows in exact_leaks.items()},
-        near_leaks={pair: len(rows) for pair, rows in near_leaks.items()},
-        label_conflicts=len({row.text.strip() for row in conflicts}),
-        empty=len(empty),
-        damaged=len(broken),
-        lengths=_length_facts(everything, max_length),
-        findings=tuple(findings) or (_all_well(len(everything)),),
-    )
+    counts: dict[str, object] = {"rows": {name: len(rows) for name, rows in splits.items()}}
+    findings: list[Finding] = []
+    for name, rows in splits.items():
+        findings += _faulty(name, rows)
+    counts["exact_duplicates"] = {name: _exact(name, rows, findings) for name, rows in splits.items()}
+    counts["near_duplicates"] = {name: _near(name, rows, threshold, findings) for name, rows in splits.items()}
+    counts["leaks"], counts["near_leaks"] = _leaks(splits, threshold, findings)
+    by_split = {name: len(_torn(rows)) for name, rows in splits.items()}
+    # The headline figure is about the rows that are learnt; a text torn between splits is a leak as well.
+    counts["label_conflicts"] = by_split.get("train", 0)
+    counts["label_conflicts_by_split"] = {**by_split, "all": _conflicts(splits, findings)}
+    counts["labels"] = _classes(splits, findings)
+    counts["lengths"] = _lengths(splits, max_length, findings)
+    order = {"error": 0, "warning": 1, "info": 2}
+    return AuditReport(tuple(sorted(findings, key=lambda finding: order[finding.severity])), counts)
 
 
-def exact_copies(rows: Sequence[Row]) -> list[Row]:
-    """Rows whose text, spaces around it aside, stands in an earlier row."""
-    seen: set[str] = set()
-    copies = []
-    for row in rows:
-        key = row.text.strip()
-        if key in seen:
-            copies.append(row)
-        seen.add(key)
-    return copies
-
-
-def conflicting(rows: Iterable[Row]) -> list[Row]:
-    """Rows whose text bears another label elsewhere among `rows`."""
-    by_text: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_text[row.text.strip()].append(row)
-    return [row for same in by_text.values() if len({str(row.target) for row in same}) > 1 for row in same]
-
-
-def is_damaged(text: str) -> bool:
-    """Mojibake that ftfy can undo (`å¤ªå¥½` is 太好), or the marks of one that nobody can."""
-    return bool(_LOST.search(text)) or repaired(text) != text
-
-
-def repaired(text: str) -> str:
-    """`text` with its encoding mended by ftfy; unchanged where nothing is wrong with it."""
-    if text.isascii() or not ftfy.badness.is_bad(text):
-        return text
-    return str(ftfy.fix_encoding(text))
-
-
-def _near_copies(rows: Sequence[Row], threshold: float) -> list[Row]:
-    groups = near_duplicate_groups([row.text for row in rows], threshold=threshold)
-    return [row for index, row in enumerate(rows) if groups[index] != index]
-
-
-def _leaks(splits: Mapping[str, Sequence[Row]], threshold: float) -> tuple[dict[str, list[Row]], dict[str, list[Row]]]:
-    exact, near = {}, {}
-    for earlier, later in combinations(splits, 2):
-        known = {row.text.strip() for row in splits[earlier]}
-        pair = f"{later}_in_{earlier}"
-        exact[pair] = [row for row in splits[later] if row.text.strip() in known]
-        matches = near_matches(
-            [row.text for row in splits[later]], [row.text for row in splits[earlier]], threshold=threshold
+def _faulty(name: str, rows: Sequence[Row]) -> list[Finding]:
+    empty = [row for row in rows if not row.text.strip()]
+    damaged = [row for row in rows if is_damaged(row.text)]
+    zh, found = _NAMES[name], []
+    if empty:
+        found.append(
+            Finding(
+                "empty",
+                "warning",
+                name,
+                len(empty),
+                len(rows),
+                Words(f"{zh}有 {len(empty)} 条空文本", f"{name}: {len(empty)} empty texts"),
+                Words("空文本教不会模型什么，只会带偏比例", "They teach nothing and skew the label shares"),
+                _FIX,
+                examples(empty),
+            )
         )
-        near[pair] = [row for row, match in zip(splits[later], matches, strict=True) if match is not None]
+    if damaged:
+        found.append(
+            Finding(
+                "damaged",
+                "warning",
+                name,
+                len(damaged),
+                len(rows),
+                Words(f"{zh}有 {len(damaged)} 条乱码", f"{name}: {len(damaged)} texts are garbled"),
+                Words("模型会把乱码当成特征", "The model will take garbage for a feature"),
+                Words("先用 --encoding 核对编码；" + _FIX.zh, "Check --encoding first; " + _FIX.en),
+                examples(damaged),
+            )
+        )
+    return found
+
+
+def _exact(name: str, rows: Sequence[Row], findings: list[Finding]) -> int:
+    first: dict[str, Row] = {}
+    copies = [row for row in rows if first.setdefault(exact_key(row.text), row) is not row]
+    if copies:
+        twins = [first[exact_key(row.text)] for row in copies]
+        zh, share = _NAMES[name], f"{len(copies) / len(rows):.1%}"
+        findings.append(
+            Finding(
+                "exact_duplicates",
+                "warning",
+                name,
+                len(copies),
+                len(rows),
+                Words(
+                    f"{zh}有 {len(copies)} 条与前面完全相同（{share}）",
+                    f"{name}: {len(copies)} rows repeat an earlier one ({share})",
+                ),
+                Words("重复的行等于被学了多遍", "Repeated rows weigh several times"),
+                _FIX,
+                examples(copies, twins),
+            )
+        )
+    return len(copies)
+
+
+def _near(name: str, rows: Sequence[Row], threshold: float, findings: list[Finding]) -> int:
+    """Rows beyond the first of their group, exact copies included."""
+    groups = near_duplicate_groups([row.text for row in rows], threshold=threshold)
+    later = [(row, rows[first]) for index, (row, first) in enumerate(zip(rows, groups, strict=True)) if first != index]
+    unlike = [(row, twin) for row, twin in later if exact_key(row.text) != exact_key(twin.text)]
+    if unlike:
+        findings.append(
+            Finding(
+                "near_duplicates",
+                "info",
+                name,
+                len(later),
+                len(rows),
+                Words(
+                    f"{_NAMES[name]}有 {len(later)} 条与前面近似（含完全相同的）",
+                    f"{name}: {len(later)} rows nearly repeat an earlier one (exact copies included)",
+                ),
+                Words("多样性比行数看起来的少", "There is less variety than the row count suggests"),
+                Words("自动划分会把近似的行放在同一边", "Automatic splitting keeps near-duplicates on one side"),
+                examples([row for row, _ in unlike], [twin for _, twin in unlike]),
+            )
+        )
+    return len(later)
+
+
+def _leaks(splits: _Splits, threshold: float, findings: list[Finding]) -> tuple[dict[str, int], dict[str, int]]:
+    exact: dict[str, int] = {}
+    near: dict[str, int] = {}
+    for held_out, seen in _PAIRS:
+        if held_out in splits and seen in splits:
+            key = f"{held_out}_in_{seen}"
+            exact[key], near[key] = _leak(splits, held_out, seen, threshold, findings)
     return exact, near
 
 
-def _finding(
-    code: str,
-    severity: Severity,
-    rows: Sequence[Row],
-    *,
-    total: int,
-    what: tuple[str, str],
-    effect: tuple[str, str],
-    fix: tuple[str, str],
-) -> Finding:
-    return Finding(
-        code=code,
-        severity=severity,
-        count=len(rows),
-        total=total,
-        places=_shown([row.place for row in rows]),
-        what={"zh": what[0], "en": what[1]},
-        effect={"zh": effect[0], "en": effect[1]},
-        fix={"zh": fix[0], "en": fix[1]},
-    )
-
-
-_FIX = (
-    "加 --fix 目录 写出清洗后的文件，或者训练时加 --clean",
-    "Add --fix FOLDER to write cleaned files, or train with --clean",
-)
-
-
-def _damage(empty: Sequence[Row], broken: Sequence[Row], *, total: int) -> list[Finding]:
-    findings = []
-    if empty:
+def _leak(splits: _Splits, held_out: str, seen: str, threshold: float, findings: list[Finding]) -> tuple[int, int]:
+    rows, others = splits[held_out], splits[seen]
+    keys = {exact_key(row.text) for row in others}
+    exact = sum(exact_key(row.text) in keys for row in rows)
+    matches = near_matches([row.text for row in rows], [row.text for row in others], threshold=threshold)
+    leaked = [(row, others[match]) for row, match in zip(rows, matches, strict=True) if match is not None]
+    if leaked:
+        near, share = len(leaked), f"{len(leaked) / len(rows):.1%}"
         findings.append(
-            _finding(
-                "empty",
-                "warning",
-                empty,
-                total=total,
-                what=(f"{len(empty)} 行没有文本", f"{len(empty)} rows hold no text"),
-                effect=("模型只会学到空文本对应哪个标签", "The model learns nothing from them but a label for silence"),
-                fix=_FIX,
-            )
-        )
-    if broken:
-        example = broken[0].text[:20]
-        findings.append(
-            _finding(
-                "damaged",
+            Finding(
+                f"leak_{held_out}_in_{seen}",
                 "error",
-                broken,
-                total=total,
-                what=(
-                    f"{len(broken)} 行是乱码，例如 {broken[0].place} 的 {example!r}",
-                    f"{len(broken)} rows are garbled, for example {example!r} at {broken[0].place}",
+                held_out,
+                near,
+                len(rows),
+                Words(
+                    f"{_NAMES[held_out]}有 {exact} 条原样出现在{_NAMES[seen]}里，连同近似的共 {near} 条（{share}）",
+                    f"{held_out}: {exact} rows stand in {seen} as they are, {near} with near-duplicates ({share})",
                 ),
-                effect=(
-                    "这些行等于噪声，准确率会被低估",
-                    "They are noise, and make the accuracy look worse than it is",
+                Words("分数会虚高：模型见过答案", "Scores come out too high: the answers have been seen"),
+                Words(
+                    _FIX.zh + "；报告会另给干净测试行的分数", _FIX.en + "; the report also scores the clean test rows"
                 ),
-                fix=(
-                    "加 --fix 目录：能还原的用 ftfy 还原，不能的删掉",
-                    "Add --fix FOLDER: what can be undone is, the rest is dropped",
-                ),
+                examples([row for row, _ in leaked], [twin for _, twin in leaked]),
             )
         )
-    return findings
+    return exact, len(leaked)
 
 
-def _duplicates(name: str, copies: Sequence[Row], *, total: int) -> Finding:
-    return _finding(
-        f"exact_duplicates.{name}",
-        "warning" if name == "train" else "info",
-        copies,
-        total=total,
-        what=(
-            f"{name} 里有 {len(copies)} 行（{len(copies) / total:.1%}）与前面的行文本相同",
-            f"{len(copies)} rows of {name} ({len(copies) / total:.1%}) repeat an earlier text",
-        ),
-        effect=("重复的文本权重更大，训练也更慢", "Repeated texts weigh more and cost time"),
-        fix=_FIX,
-    )
+def _torn(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each text that carries more than one label."""
+    alike: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        alike[exact_key(row.text)].append(row)
+    return [group for group in alike.values() if len({str(row.target) for row in group}) > 1]
 
 
-def _leak(pair: str, exact: Sequence[Row], near: Sequence[Row], *, total: int) -> Finding:
-    later, earlier = pair.split("_in_")
-    share = f"{len(near) / total:.1%}"
-    return _finding(
-        f"leaks.{pair}",
-        "error" if later == "test" else "warning",
-        near,
-        total=total,
-        what=(
-            f"{later} 有 {len(exact)} 行原样出现在 {earlier} 里，连同近似重复共 {len(near)} 行（{share}）",
-            f"{len(exact)} rows of {later} stand in {earlier} as they are, {len(near)} with near-duplicates ({share})",
-        ),
-        effect=(
-            "这些行考的是记忆，分数会虚高；报告会另给干净行上的分数",
-            "They test memory, so the score is too high; the report gives the clean score beside it",
-        ),
-        fix=_FIX,
-    )
-
-
-def _conflicts(rows: Sequence[Row], *, total: int) -> list[Finding]:
-    if not rows:
-        return []
-    texts = len({row.text.strip() for row in rows})
-    return [
-        _finding(
-            "label_conflicts",
-            "warning",
-            rows,
-            total=total,
-            what=(f"{texts} 条相同的文本在 train 里有不同的标签", f"{texts} texts bear different labels in train"),
-            effect=("模型无法两边都对，至少错一半", "No model can satisfy both labels"),
-            fix=(
-                "加 --fix 目录 去掉它们，逐行记录在 touched.jsonl，可以人工判断",
-                "Add --fix FOLDER to drop them; touched.jsonl lists each",
-            ),
-        )
-    ]
-
-
-def _classes(splits: Mapping[str, Sequence[Row]]) -> list[Finding]:
-    train = splits.get("train", ())
-    counts = Counter(str(row.target) for row in train)
-    findings = []
-    rare = [row for row in train if counts[str(row.target)] < _FEW]
-    if rare:
-        names = "、".join(sorted({str(row.target) for row in rare}))
+def _conflicts(splits: _Splits, findings: list[Finding]) -> int:
+    rows = list(chain.from_iterable(splits.values()))
+    torn = _torn(rows)
+    if torn:
+        other = [next(row for row in group if row.target != group[0].target) for group in torn]
         findings.append(
-            _finding(
-                "rare_class",
-                "error",
-                rare,
-                total=len(train),
-                what=(f"这些标签在 train 里只有一行：{names}", f"These labels have one row only in train: {names}"),
-                effect=("学不会，也无法划分出验证集", "They cannot be learnt, nor split"),
-                fix=("补数据，或者把它们并到别的标签", "Add rows, or merge them into other labels"),
-            )
-        )
-    if len(counts) > 1 and max(counts.values()) >= _IMBALANCE * min(counts.values()):
-        (most, many), (least, few) = counts.most_common()[0], counts.most_common()[-1]
-        findings.append(
-            _finding(
-                "imbalance",
+            Finding(
+                "label_conflicts",
                 "warning",
-                [row for row in train if str(row.target) == least],
-                total=len(train),
-                what=(
-                    f"标签不均衡：{most} {many} 行，{least} {few} 行",
-                    f"Unbalanced: {most} has {many} rows, {least} {few}",
-                ),
-                effect=(
-                    "准确率会好看，少数类却可能全错；请看 macro-F1",
-                    "Accuracy looks well while rare classes fail; read macro-F1",
-                ),
-                fix=(
-                    "给少数类补数据；默认就按 macro-F1 选模型",
-                    "Add rows of the rare classes; models are picked by macro-F1 anyway",
-                ),
+                None,
+                len(torn),
+                len(rows),
+                Words(f"{len(torn)} 条文本有互相矛盾的标签", f"{len(torn)} texts carry contradicting labels"),
+                Words("模型学不会，评测也判不准", "They cannot be learnt, nor judged"),
+                Words("人工看一遍再改；" + _FIX.zh + " 会去掉它们", "Look at them; " + _FIX.en + " drops them"),
+                examples([group[0] for group in torn], other),
             )
         )
-    for name, rows in splits.items():
-        present = {str(row.target) for row in rows}
-        missing, unseen = set(counts) - present, present - set(counts)
-        if name != "train" and (missing or unseen):
-            names = "、".join(sorted(missing or unseen))
-            zh = f"{name} 里没有标签 {names}" if missing else f"{name} 里有 train 没有的标签 {names}"
-            en = f"{name} lacks the labels {names}" if missing else f"{name} bears labels that train lacks: {names}"
-            findings.append(
-                _finding(
-                    f"classes.{name}",
-                    "error" if unseen else "warning",
-                    [row for row in rows if str(row.target) in unseen],
-                    total=len(rows),
-                    what=(zh, en),
-                    effect=("这些类的分数没有意义", "Scores of these classes mean nothing"),
-                    fix=(
-                        "不给 --dev/--test，让轻调分层划分",
-                        "Leave out --dev/--test and let the rows be split by class",
-                    ),
-                )
-            )
-    return findings
+    return len(torn)
 
 
-def _lengths(rows: Sequence[Row], max_length: int | None) -> list[Finding]:
-    if max_length is None:
-        return []
-    long = [row for row in rows if len(row.text) + 2 > max_length]
-    if not long:
-        return []
-    return [
-        _finding(
-            "too_long",
-            "info" if len(long) < 0.1 * len(rows) else "warning",
-            long,
-            total=len(rows),
-            what=(
-                f"{len(long)} 行（{len(long) / len(rows):.1%}）长于模型的 {max_length} 个词元，会被截断",
-                f"{len(long)} rows ({len(long) / len(rows):.1%}) are longer than {max_length} tokens and will be cut",
-            ),
-            effect=("结尾的内容模型看不到", "The model does not see how they end"),
-            fix=(
-                f"加 --set base.max_length={2 * max_length}，训练会变慢",
-                f"Add --set base.max_length={2 * max_length}; slower",
-            ),
-        )
-    ]
-
-
-def _length_facts(rows: Sequence[Row], max_length: int | None) -> dict[str, float]:
-    lengths = sorted(len(row.text) for row in rows)
-    if not lengths:
+def _classes(splits: _Splits, findings: list[Finding]) -> dict[str, dict[str, int]]:
+    """Rows by label in each split; empty for tasks whose targets are not labels."""
+    if not all(isinstance(row.target, str) for rows in splits.values() for row in rows):
         return {}
-    facts: dict[str, float] = {
-        "median": lengths[len(lengths) // 2],
-        "p90": lengths[int(0.9 * (len(lengths) - 1))],
-        "max": lengths[-1],
-    }
-    if max_length is not None:
-        facts["share_over_limit"] = sum(length + 2 > max_length for length in lengths) / len(lengths)
-    return facts
+    tables = {name: dict(sorted(Counter(row.target for row in rows).items())) for name, rows in splits.items()}
+    everything = sorted(set(chain.from_iterable(tables.values())))
+    for name, table in tables.items():
+        if missing := [label for label in everything if label not in table]:
+            findings.append(_missing_class(name, missing, len(everything)))
+        if rare := [label for label in table if table[label] < 2]:
+            findings.append(_rare_class(name, rare, len(everything)))
+    findings += _imbalance(tables.get("train", {}))
+    return tables
 
 
-def _all_well(total: int) -> Finding:
-    return _finding(
-        "all_well",
-        "info",
-        [],
-        total=total,
-        what=(f"{total} 行，没有发现问题", f"{total} rows, nothing found"),
-        effect=("", ""),
-        fix=("", ""),
+def _missing_class(name: str, missing: list[str], total: int) -> Finding:
+    return Finding(
+        "missing_class",
+        "error" if name == "train" else "warning",
+        name,
+        len(missing),
+        total,
+        Words(f"{_NAMES[name]}里没有标签：{'、'.join(missing)}", f"{name} has no row labelled {', '.join(missing)}"),
+        Words("学不到，或者评不到这些标签", "These labels cannot be learnt, or not be judged"),
+        Words("补数据，或者不给 --dev/--test，让划分按标签来", "Add rows, or leave the splitting to us"),
     )
 
 
-def _shown(places: Sequence[Place]) -> tuple[str, ...]:
-    return tuple(str(place) for place in places[:_SHOWN])
+def _rare_class(name: str, rare: list[str], total: int) -> Finding:
+    return Finding(
+        "rare_class",
+        "warning",
+        name,
+        len(rare),
+        total,
+        Words(f"{_NAMES[name]}里只有一行的标签：{'、'.join(rare)}", f"{name}: labels with one row: {', '.join(rare)}"),
+        Words("一行学不出一类，也评不出一类", "One row neither teaches nor measures a class"),
+        Words("补数据，或者并入别的标签", "Add rows, or merge the label into another"),
+    )
+
+
+def _imbalance(table: Mapping[str, int]) -> list[Finding]:
+    if len(table) < 2:
+        return []
+    most, least = max(table, key=lambda k: table[k]), min(table, key=lambda k: table[k])
+    ratio = table[most] / table[least]
+    if ratio < _SHOWS_IMBALANCE:
+        return []
+    return [
+        Finding(
+            "imbalance",
+            "warning" if ratio >= _HEAVY_IMBALANCE else "info",
+            "train",
+            table[least],
+            sum(table.values()),
+            Words(
+                f"标签失衡：{most} {table[most]} 行，{least} {table[least]} 行（{ratio:.1f} 倍）",
+                f"Imbalance: {table[most]} rows of {most}, {table[least]} of {least} ({ratio:.1f} times)",
+            ),
+            Words("准确率会好看，少的一类却学不好", "Accuracy will look good while the small class is learnt badly"),
+            Words("看 macro-F1（默认就是它），补少的那类", "Go by macro-F1 (the default), add rows of the small class"),
+        )
+    ]
+
+
+def _lengths(splits: _Splits, limit: int | None, findings: list[Finding]) -> dict[str, dict[str, float]]:
+    """Characters: median, 90th percentile, longest, and the share over the limit."""
+    tables: dict[str, dict[str, float]] = {}
+    for name, rows in splits.items():
+        sizes = np.array([len(row.text) for row in rows])
+        over = [row for row in rows if limit is not None and len(row.text) > limit]
+        tables[name] = {
+            "median": float(np.median(sizes)),
+            "p90": float(np.percentile(sizes, 90)),
+            "longest": int(sizes.max()),
+            "over": len(over),
+            "share_over": len(over) / len(rows),
+        }
+        if over:
+            findings.append(_too_long(name, over, len(rows), limit or 0))
+    return tables
+
+
+def _too_long(name: str, over: list[Row], total: int, limit: int) -> Finding:
+    share = len(over) / total
+    return Finding(
+        "too_long",
+        "warning" if share > 0.05 else "info",
+        name,
+        len(over),
+        total,
+        Words(
+            f"{_NAMES[name]}有 {len(over)} 条超过 {limit} 字（{share:.1%}）",
+            f"{name}: {len(over)} texts are over {limit} characters ({share:.1%})",
+        ),
+        Words("超出的部分会被截掉", "What is beyond gets cut off"),
+        Words("把 --set base.max_length 调大，代价是慢", "Raise --set base.max_length, at the price of speed"),
+        examples(over),
+    )

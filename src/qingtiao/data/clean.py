@@ -1,91 +1,134 @@
-"""Rows made fit for training and for honest judging; every row that is touched is listed with the reason."""
+"""Cleaning: what is dropped or repaired before training, and the rows that a score can be trusted on.
+
+The test rows are the yardstick: they are repaired but never dropped. What collides with them goes from the training
+side instead.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from qingtiao.data.audit import conflicting, exact_copies, is_damaged, repaired
-from qingtiao.data.duplicates import near_matches
-from qingtiao.types import Dataset, Row
+from qingtiao.data.damage import is_damaged, repaired
+from qingtiao.data.duplicates import exact_key, near_matches
+from qingtiao.types import Dataset, Place, Row
 
-Reason = Literal["mojibake", "empty", "damaged", "label_conflict", "exact_duplicate", "leak"]
+Reason = Literal["mojibake", "empty", "damaged", "contradiction", "duplicate", "leak"]
 
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """One row that was changed (`after` is its new text) or dropped (`after` is None)."""
+    """One row that cleaning changed. `after` is None when the row was dropped; `twin` is the row it collides with."""
 
-    place: str
+    place: Place
     split: str
     action: Literal["repaired", "dropped"]
     reason: Reason
     before: str
     after: str | None
+    twin: Place | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {
+            "source": self.place.source,
+            "row": self.place.row,
+            "split": self.split,
+            "action": self.action,
+            "reason": self.reason,
+            "before": self.before,
+            "after": self.after,
+            "twin": str(self.twin) if self.twin else None,
+        }
 
 
 def clean(dataset: Dataset, *, threshold: float) -> tuple[Dataset, list[Touched]]:
-    """Repair mojibake; drop rows that are empty, beyond repair, contradictory, repeated, or leak into a later split.
+    """`dataset` cleaned, and every row that was touched.
 
-    All rows of a text with contradicting labels go from train and dev: which label is right is for a person to say.
-    Leaks are taken out of the earlier split, so that the test rows stay comparable with what others report: train
-    loses what resembles dev or test, dev what resembles test. The test split only loses what no one could classify.
+    In every split mojibake is undone. From train and dev are dropped, in this order: empty texts; texts damaged for
+    good; all rows of a text that carries two labels within train and dev (which of them is right cannot be known, and
+    a majority among two or three copies says little); copies after the first; dev rows that nearly equal a test row;
+    train rows that nearly equal a dev or test row.
     """
     log: list[Touched] = []
-    splits = {}
-    for name, rows in dataset.splits().items():
-        kept = _repaired(rows, name, log)
-        kept = _without(kept, [row for row in kept if not row.text.strip()], "empty", name, log)
-        kept = _without(kept, [row for row in kept if is_damaged(row.text)], "damaged", name, log)
-        if name != "test":
-            kept = _without(kept, conflicting(kept), "label_conflict", name, log)
-            kept = _without(kept, exact_copies(kept), "exact_duplicate", name, log)
-        splits[name] = kept
-    dev, test = splits.get("dev", []), splits.get("test", [])
-    train = _without(
-        splits.get("train", []), _resembling(splits.get("train", []), [*dev, *test], threshold), "leak", "train", log
-    )
-    dev = _without(dev, _resembling(dev, test, threshold), "leak", "dev", log)
-    return Dataset(tuple(train), tuple(dev), tuple(test)), log
+    test = _repair("test", dataset.test, log)
+    parts = {name: _repair(name, rows, log) for name, rows in (("train", dataset.train), ("dev", dataset.dev))}
+    torn = _torn_texts([*parts["train"], *parts["dev"]])
+    for name, rows in parts.items():
+        kept = _drop(name, rows, lambda row: not row.text.strip(), "empty", log)
+        kept = _drop(name, kept, lambda row: is_damaged(row.text), "damaged", log)
+        kept = _drop(name, kept, lambda row: exact_key(row.text) in torn, "contradiction", log)
+        parts[name] = _drop_copies(name, kept, log)
+    dev = _drop_leaks("dev", parts["dev"], test, threshold=threshold, log=log)
+    train = _drop_leaks("train", parts["train"], (*dev, *test), threshold=threshold, log=log)
+    return Dataset(train=train, dev=dev, test=test), log
 
 
 def clean_dev(dataset: Dataset, *, threshold: float) -> tuple[Row, ...]:
-    """The dev rows that neither equal nor resemble a training row: fit to choose the best model by."""
-    known = _resembling(dataset.dev, dataset.train, threshold)
-    return tuple(_except(dataset.dev, known))
+    """The dev rows with no exact or near duplicate in train: those that may choose the best model."""
+    return _apart(dataset.dev, dataset.train, threshold=threshold)
 
 
 def clean_test(dataset: Dataset, *, threshold: float) -> tuple[Row, ...]:
-    """The test rows that neither equal nor resemble a train or dev row."""
-    known = _resembling(dataset.test, [*dataset.train, *dataset.dev], threshold)
-    return tuple(_except(dataset.test, known))
+    """The test rows with no exact or near duplicate in train.
+
+    Dev rows do not count against a test row: nothing is learnt from them, they only choose between epochs.
+    """
+    return _apart(dataset.test, dataset.train, threshold=threshold)
 
 
-def _resembling(rows: Sequence[Row], others: Sequence[Row], threshold: float) -> list[Row]:
+def _apart(rows: Sequence[Row], others: Sequence[Row], *, threshold: float) -> tuple[Row, ...]:
     matches = near_matches([row.text for row in rows], [row.text for row in others], threshold=threshold)
-    known = {row.text.strip() for row in others}
-    return [row for row, match in zip(rows, matches, strict=True) if match is not None or row.text.strip() in known]
+    return tuple(row for row, match in zip(rows, matches, strict=True) if match is None)
 
 
-def _repaired(rows: Sequence[Row], split: str, log: list[Touched]) -> list[Row]:
-    result = []
+def _repair(split: str, rows: Iterable[Row], log: list[Touched]) -> tuple[Row, ...]:
+    kept = []
     for row in rows:
         text = repaired(row.text)
         if text != row.text:
-            log.append(Touched(str(row.place), split, "repaired", "mojibake", row.text, text))
-        result.append(row.with_text(text))
-    return result
+            log.append(Touched(row.place, split, "repaired", "mojibake", row.text, text))
+        kept.append(row.with_text(text) if text != row.text else row)
+    return tuple(kept)
 
 
-def _without(rows: Sequence[Row], gone: Sequence[Row], reason: Reason, split: str, log: list[Touched]) -> list[Row]:
-    log.extend(Touched(str(row.place), split, "dropped", reason, row.text, None) for row in gone)
-    return _except(rows, gone)
+def _drop(
+    split: str, rows: Iterable[Row], bad: Callable[[Row], bool], reason: Reason, log: list[Touched]
+) -> tuple[Row, ...]:
+    kept = []
+    for row in rows:
+        if bad(row):
+            log.append(Touched(row.place, split, "dropped", reason, row.text, None))
+        else:
+            kept.append(row)
+    return tuple(kept)
 
 
-def _except(rows: Sequence[Row], gone: Collection[Row]) -> list[Row]:
-    places = {row.place for row in gone}
-    return [row for row in rows if row.place not in places]
+def _torn_texts(rows: Iterable[Row]) -> set[str]:
+    targets = defaultdict(set)
+    for row in rows:
+        targets[exact_key(row.text)].add(str(row.target))
+    return {text for text, found in targets.items() if len(found) > 1}
+
+
+def _drop_copies(split: str, rows: Iterable[Row], log: list[Touched]) -> tuple[Row, ...]:
+    first: dict[str, Row] = {}
+    for row in rows:
+        earlier = first.setdefault(exact_key(row.text), row)
+        if earlier is not row:
+            log.append(Touched(row.place, split, "dropped", "duplicate", row.text, None, earlier.place))
+    return tuple(first.values())
+
+
+def _drop_leaks(
+    split: str, rows: Sequence[Row], held_out: Sequence[Row], *, threshold: float, log: list[Touched]
+) -> tuple[Row, ...]:
+    matches = near_matches([row.text for row in rows], [row.text for row in held_out], threshold=threshold)
+    kept = []
+    for row, match in zip(rows, matches, strict=True):
+        if match is None:
+            kept.append(row)
+        else:
+            log.append(Touched(row.place, split, "dropped", "leak", row.text, None, held_out[match].place))
+    return tuple(kept)

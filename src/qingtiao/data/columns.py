@@ -13,16 +13,18 @@ from qingtiao.config import suggestion
 from qingtiao.errors import DataError
 from qingtiao.types import Place, Record, Row
 
+# The likelier a name is to be meant, the earlier it stands: a file may hold a title and a text.
 _TEXT_NAMES = (
-    "text", "text_a", "review", "content", "sentence", "comment", "文本", "评论", "内容", "评价", "句子", "评论内容",
-    "评价内容", "文本内容", "正文", "留言", "弹幕", "標題", "评语", "評論", "內容", "評價", "reviews", "texts", "comments",
-    "sentences", "review_text", "review_content", "comment_text", "body", "title", "标题", "query", "question", "message", "text_b",
-)  # fmt: skip
+    *("text", "text_a", "review", "content", "sentence", "comment", "文本", "评论", "内容", "评价", "句子"),
+    *("评论内容", "评价内容", "文本内容", "正文", "评语", "留言", "弹幕", "評論", "內容", "評價"),
+    *("reviews", "texts", "comments", "sentences", "review_text", "review_content", "comment_text", "body"),
+    *("message", "question", "query", "title", "标题", "標題", "text_b"),
+)
 _LABEL_NAMES = (
-    "label", "labels", "sentiment", "category", "标签", "类别", "情感", "分类", "標籤", "類別", "分類", "情感倾向", "情感极性",
-    "情绪", "极性", "class", "target", "polarity", "emotion", "y", "tag", "星级", "评分", "star", "stars", "rating", "score",
-    "label_name", "intent", "意图",
-)  # fmt: skip
+    *("label", "labels", "sentiment", "category", "标签", "类别", "情感", "分类", "標籤", "類別", "分類"),
+    *("情感倾向", "情感极性", "情绪", "极性", "class", "target", "polarity", "emotion", "intent", "意图"),
+    *("label_name", "tag", "y", "星级", "评分", "star", "stars", "rating", "score"),
+)
 _MOST_PLACES = 5
 _LONG = 12
 
@@ -158,8 +160,8 @@ def _find(
     raise DataError(
         f"{source} 里认不出{kind[0]}；现有的列：{'、'.join(names)}",
         f"No {kind[1]} was recognised in {source}; its columns: {', '.join(names)}",
-        todo_zh=f"用 {flag} 指明，例如 {flag} {names[0] if names else usual[0]}；没有表头的话，在第一行加上 text,label。",
-        todo_en=f"Name it, such as {flag} {names[0] if names else usual[0]}; if there is no header, add text,label on top.",
+        todo_zh=f"用 {flag} 列名 指明；没有表头的话，在第一行加上 text,label。",
+        todo_en=f"Name it with {flag} COLUMN; if there is no header, add text,label on top.",
     )
 
 

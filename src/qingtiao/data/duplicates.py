@@ -20,7 +20,7 @@ _GRAM = 5
 _SLOTS = 126  # divisible by 1, 2, 3, 6, 7 and 9 rows a band
 _CHUNK = 50_000
 _NEIGHBOURS = 4
-_MOST_CANDIDATES = 16
+_MOST_CANDIDATES = 8
 _SLACK = 0.2  # four standard errors of a 126-slot estimate at 0.5
 _SEED = 20_240_501
 
@@ -96,19 +96,19 @@ def _verified(queries: Sequence[str], references: Sequence[str], *, threshold: f
     if not queries or not references:
         return found
     left, right = _signatures(queries, seed=seed), _signatures(references, seed=seed)
-    pairs = _cross_pairs(left, right, threshold)
-    estimates = _estimates(left, pairs[:, 0], right, pairs[:, 1])
-    for index in np.lexsort((-estimates, pairs[:, 0])).tolist():
-        query, reference = queries[int(pairs[index, 0])], references[int(pairs[index, 1])]
-        if query not in found and estimates[index] >= threshold - _SLACK:
-            if jaccard(grams(query), grams(reference)) >= threshold:
-                found[query] = reference
+    query_of, reference_of = _cross_pairs(left, right, threshold)
+    estimates = _estimates(left, query_of, right, reference_of)
+    for index in np.lexsort((-estimates, query_of)).tolist():
+        query, reference = queries[int(query_of[index])], references[int(reference_of[index])]
+        likely = query not in found and estimates[index] >= threshold - _SLACK
+        if likely and jaccard(grams(query), grams(reference)) >= threshold:
+            found[query] = reference
     return found
 
 
-def _cross_pairs(queries: Signatures, references: Signatures, threshold: float) -> Ints:
-    """Distinct (query, reference) pairs that share a band, shape (pairs, 2)."""
-    found = []
+def _cross_pairs(queries: Signatures, references: Signatures, threshold: float) -> tuple[Ints, Ints]:
+    """Distinct pairs of a query and a reference that share a band."""
+    found = [np.empty(0, dtype=np.int64)]
     for mine, theirs in zip(_band_keys(queries, threshold), _band_keys(references, threshold), strict=True):
         order = np.argsort(theirs, kind="stable")
         ranked = theirs[order]
@@ -117,8 +117,9 @@ def _cross_pairs(queries: Signatures, references: Signatures, threshold: float) 
             rows = np.flatnonzero(start + step < stop)
             if not len(rows):
                 break
-            found.append(np.stack([rows, order[start[rows] + step]], axis=1))
-    return np.unique(np.concatenate(found), axis=0) if found else np.empty((0, 2), dtype=np.int64)
+            found.append(rows * len(references) + order[start[rows] + step])
+    pairs = np.unique(np.concatenate(found))
+    return pairs // len(references), pairs % len(references)
 
 
 def _pairs(keys: UInts) -> tuple[Ints, Ints]:

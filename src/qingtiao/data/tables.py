@@ -140,7 +140,7 @@ class _Feed:
             f"{place} {zh}（在文件的第 {self._first_line} 行开始）",
             f"{place}: {en} (the row begins on line {self._first_line} of the file)",
             todo_zh='看看这一行的引号：单元格里的引号要写成两个 ""，整格再用一对引号包住。',
-            todo_en='Look at the quotes of this row: a quote inside a cell is written "", and the cell is quoted whole.',
+            todo_en='Look at the quotes of this row: one inside a cell is written "", and the cell is quoted whole.',
         )
 
 

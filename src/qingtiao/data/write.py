@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -80,7 +82,7 @@ def _packed(path: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
 def _write_table(file: BinaryIO, records: Iterable[Fields], *, delimiter: str, neutralise: bool) -> None:
     encoding = "utf-8-sig" if delimiter == "," else "utf-8"
     stream = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="", write_through=False)
-    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\r\n" if delimiter == "," else "\n")
+    writer = csv.writer(stream, delimiter=delimiter, lineterminator="\r\n")  # both: or a lone \r goes unquoted
     for row in _table(records, neutralise=neutralise):
         writer.writerow(row)
     stream.detach()
@@ -88,12 +90,25 @@ def _write_table(file: BinaryIO, records: Iterable[Fields], *, delimiter: str, n
 
 def _write_xlsx(file: BinaryIO, records: Iterable[Fields], *, neutralise: bool) -> None:
     from openpyxl import Workbook
-    from openpyxl.cell import WriteOnlyCell
-    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
 
     book = Workbook(write_only=True)
     sheet = book.create_sheet()
-    for row in _table(records, neutralise=neutralise):
+    try:
+        _fill(sheet, _table(records, neutralise=neutralise))
+    except BaseException:
+        sheet.close()  # or its half-written stream complains when it is collected
+        raise
+    with tempfile.TemporaryFile() as whole:  # a zip is finished by seeking back, which gzip cannot
+        book.save(whole)
+        whole.seek(0)
+        shutil.copyfileobj(whole, file)
+
+
+def _fill(sheet: Any, rows: Iterable[list[Any]]) -> None:
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+
+    for row in rows:
         cells = []
         for value in row:
             cell = WriteOnlyCell(sheet)
@@ -105,7 +120,6 @@ def _write_xlsx(file: BinaryIO, records: Iterable[Fields], *, neutralise: bool) 
                 cell.value = value
             cells.append(cell)
         sheet.append(cells)
-    book.save(file)
 
 
 def _table(records: Iterable[Fields], *, neutralise: bool) -> Iterator[list[Any]]:

@@ -53,8 +53,7 @@ def run_app(predictor: Predictor, *, host: str = "127.0.0.1", port: int = 7860, 
         print(say(f"网页：{url}  按 Ctrl-C 停止", f"The page: {url}  Ctrl-C stops it"), flush=True)
         if not is_loopback(host):
             print(_open_to_all(), file=sys.stderr, flush=True)
-        while True:
-            time.sleep(1)
+        _wait()
 
 
 @contextmanager
@@ -88,6 +87,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _wait() -> None:
+    while True:  # in short naps: Windows hears no Ctrl-C inside a long one
+        time.sleep(1)
+
+
 def _launch(page: gr.Blocks, *, host: str, port: int, open_browser: bool) -> str:
     from qingtiao.serve.page import CSS, theme
 
@@ -100,7 +104,7 @@ def _launch(page: gr.Blocks, *, host: str, port: int, open_browser: bool) -> str
         prevent_thread_lock=True,
         show_error=False,
         max_file_size=LARGEST_UPLOAD,
-        footer_links=["api", "settings"],
+        footer_links=["api"],
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,

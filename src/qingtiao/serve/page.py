@@ -21,10 +21,23 @@ from qingtiao.serve.answers import FileAnswer, answer_file, decorated, shown_pro
 TITLE = "轻调 Qingtiao"
 CSS = """
 .gradio-container { max-width: 1080px !important; margin: 0 auto !important; }
-.qt-head h1 { font-size: 1.6rem; font-weight: 700; margin: .2rem 0; }
-.qt-head p, .qt-hint { color: var(--body-text-color-subdued); margin: .2rem 0; }
+.qt-title { font-size: 1.6rem; font-weight: 700; margin: 0; }
+.qt-hint { color: var(--body-text-color-subdued); margin: .3rem 0 0; }
 .qt-notice { padding: .6rem .9rem; border-left: 4px solid #d97706; border-radius: 6px;
              background: color-mix(in srgb, #f59e0b 14%, transparent); }
+/* Gradio writes its row count over its own bar. */
+#qt-summary { min-height: 6rem; }
+#qt-summary .progress-level { margin-top: 1.8rem; }
+.qt-rows { font-size: 1.15rem; font-weight: 600; margin: 0; }
+/* No width of its own, or a wide table would widen the whole page on a phone. */
+.qt-wide { width: 0; min-width: 100%; overflow-x: auto; margin-top: .6rem; }
+.qt-wide :is(table, tr) { border: 0 !important; }
+.qt-wide table { border-collapse: collapse; width: 100%; margin: 0; }
+.qt-wide caption { text-align: left; padding: .3rem 0; color: var(--body-text-color-subdued); }
+.qt-wide :is(th, td) { text-align: left; padding: .4rem .7rem; min-width: 5rem; max-width: 24rem;
+                       overflow-wrap: break-word; border: 0 !important;
+                       border-bottom: 1px solid var(--border-color-primary) !important; }
+footer .divider { display: none !important; }
 """
 
 _FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".gz")
@@ -42,7 +55,7 @@ def theme() -> Any:
 
 def build_page(predictor: Predictor, examples: Sequence[str]) -> Any:
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_HOUR, 24 * _HOUR)) as page:
-        gr.HTML(_head(predictor), elem_classes="qt-head")
+        gr.HTML(_head(predictor))
         with gr.Tab("一句话 | One text"):
             _text_tab(predictor, examples)
         with gr.Tab("一个文件 | A file"):
@@ -55,7 +68,8 @@ def build_page(predictor: Predictor, examples: Sequence[str]) -> Any:
 def _head(predictor: Predictor) -> str:
     title = predictor.task.title
     labels = "、".join(predictor.labels[:_MOST_LABELS]) + ("……" if len(predictor.labels) > _MOST_LABELS else "")
-    return f"<h1>{TITLE}</h1><p>{escape(title.zh)} | {escape(title.en)} · {escape(labels)}</p>"
+    about = f"{title.zh} | {title.en} · {labels}"
+    return f'<h1 class="qt-title">{TITLE}</h1><p class="qt-hint">{escape(about)}</p>'
 
 
 def _text_tab(predictor: Predictor, examples: Sequence[str]) -> None:
@@ -73,7 +87,7 @@ def _text_tab(predictor: Predictor, examples: Sequence[str]) -> None:
             button = gr.Button("判断 | Classify", variant="primary")
         with gr.Column():
             label = gr.Label(label="答案 | Answer", num_top_classes=_MOST_LABELS)
-            notice = gr.HTML(visible=False, elem_classes="qt-notice")
+            notice = gr.HTML(visible=False)
     if examples:
         gr.Examples(
             [[text] for text in examples],
@@ -96,9 +110,7 @@ def _file_tab(predictor: Predictor) -> None:
     def classify_file(upload: str | None, column: str | None, progress: Any = _PROGRESS) -> list[Any]:
         with errors_as_messages(upload):
             if not upload:
-                raise gr.Error(
-                    "先选一个文件 | Choose a file first", title="还没有文件 | No file", print_exception=False
-                )
+                raise gr.Error("先选一个文件 | Choose a file first", print_exception=False)
             answer = answer_file(
                 predictor,
                 Path(upload),
@@ -118,19 +130,13 @@ def _file_tab(predictor: Predictor) -> None:
             )
             button = gr.Button("判断整个文件 | Classify the file", variant="primary")
         with gr.Column():
-            status = gr.HTML("结果会出现在这里 | Answers appear here", elem_classes="qt-hint", min_height=64)
-            counts = gr.Dataframe(
-                headers=["标签 | Label", "行数 | Rows", "占比 | Share"],
-                label="各标签 | By label",
-                interactive=False,
-                visible=False,
-            )
+            summary = gr.HTML('<p class="qt-hint">结果会出现在这里 | Answers appear here</p>', elem_id="qt-summary")
             download = gr.DownloadButton("下载结果 | Download", variant="primary", visible=False)
-    preview = gr.Dataframe(label="前几行 | First rows", interactive=False, visible=False, wrap=True)
-    shown = [status, counts, download, preview]
-    upload.change(_nothing_shown, outputs=shown, api_visibility="private", show_progress="hidden")
+    preview = gr.HTML(visible=False)
+    shown = [summary, download, preview]
+    gr.on([button.click, upload.change], _nothing_shown, outputs=shown, api_visibility="private", queue=False)
     button.click(
-        classify_file, inputs=[upload, column], outputs=shown, show_progress_on=status, api_name="classify_file"
+        classify_file, inputs=[upload, column], outputs=shown, show_progress_on=summary, api_name="classify_file"
     )
 
 
@@ -142,24 +148,29 @@ def _new_folder(component: Any) -> Path:
 
 
 def _file_shown(answer: FileAnswer) -> list[Any]:
-    table = [[decorated(label), rows, f"{rows / answer.rows:.1%}"] for label, rows in answer.counts]
+    counts = [(decorated(label), str(rows), f"{rows / answer.rows:.1%}") for label, rows in answer.counts]
+    heading = f'<p class="qt-rows">共 {answer.rows} 行 | {answer.rows} rows</p>'
     return [
-        f"共 {answer.rows} 行 | {answer.rows} rows",
-        gr.Dataframe(value=table, visible=bool(table)),
+        heading + _table("", ("标签 | Label", "行数 | Rows", "占比 | Share"), counts),
         gr.DownloadButton(value=str(answer.path), visible=True),
-        gr.Dataframe(
-            value=[list(row) for row in answer.preview], headers=list(answer.header), visible=bool(answer.preview)
-        ),
+        gr.HTML(_table("前几行 | First rows", answer.header, answer.preview), visible=True),
     ]
 
 
 def _nothing_shown() -> list[Any]:
-    hidden = gr.Dataframe(visible=False)
-    return ["结果会出现在这里 | Answers appear here", hidden, gr.DownloadButton(visible=False), hidden]
+    return ["", gr.DownloadButton(visible=False), gr.HTML(visible=False)]
+
+
+def _table(caption: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table. Unlike Gradio's own it keeps to the width of a phone."""
+    lines = ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    return f'<div class="qt-wide"><table><caption>{caption}</caption><tr>{head}</tr>{body}</table></div>'
 
 
 def _notice(text: str | None) -> Any:
-    return gr.HTML(value=escape(text or ""), visible=bool(text))
+    return gr.HTML(f'<div class="qt-notice">{escape(text or "")}</div>', visible=bool(text))
 
 
 @contextmanager
@@ -178,14 +189,11 @@ def errors_as_messages(upload: str | None = None) -> Iterator[None]:
         raise
     except QingtiaoError as error:
         folder = f"{Path(upload).parent}{os.sep}" if upload else ""
-        raise gr.Error(
-            _told(error, hidden=folder), title="出错了 | Error", duration=None, print_exception=False
-        ) from error
+        raise gr.Error(_told(error, hidden=folder), duration=None, print_exception=False) from error
     except Exception as error:
         raise gr.Error(
             "轻调自己出了错，详情在启动它的终端里。<br>"
             "A fault of Qingtiao's own: the terminal that runs it has the details.",
-            title="出错了 | Error",
             duration=None,
         ) from error
 
