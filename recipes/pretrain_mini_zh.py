@@ -13,8 +13,8 @@ What the recipe rests on, each measured on two cores without a GPU:
 * Embeddings start from the corpus' own co-occurrence statistics: with random ones a model this small sits
   on the character-frequency plateau (loss 5.5) for its first seven million tokens.
 * Small batches (2k tokens): at this budget the number of updates matters more than their noise.
-* Short sequences first. Position embeddings start as sinusoids, so that the positions seen only in the
-  last tenth of the run are not noise until then.
+* Short sequences, for most of the run alone. Position embeddings start as sinusoids, so that those seen only
+  in the last part are not noise until then.
 * A trapezoidal schedule (Hägele et al. 2024, "Scaling Laws and Compute-Optimal Training Beyond Fixed
   Training Durations"): constant, then linear to zero, so that the budget can be changed while it runs.
 """
@@ -43,7 +43,11 @@ from numpy.typing import NDArray
 MIXTURES = ((0.0, {"reviews": 0.40, "dialogue": 0.60}), (0.6, {"reviews": 0.60, "dialogue": 0.40}))
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, UNK, CLS, SEP, MASK = range(5)
-STAGES = ((0.00, 64), (0.75, 128), (0.90, 256))  # from this share of the budget on, sequences of this length
+# Shares of the sequence lengths, from this share of the budget on. A sudden change to longer sequences alone
+# cost 0.8 of loss that the decaying rate could not win back.
+LENGTHS = ((0.0, {64: 1.0}), (0.6, {64: 0.6, 128: 0.4}))
+# From the same point on half the batches begin at a random position, so that all of these learn what they mean.
+POSITIONS = 256
 BATCH_TOKENS = 2048
 PEAK_LR = 8e-4
 WARMUP_STEPS = 300
@@ -51,7 +55,10 @@ DECAY_SHARE = 0.4
 MASK_RATE = 0.20
 # Characters that carry a judgement are masked twice as often, so that the model must read it off the context
 # (the idea of SKEP, Tian et al. 2020, with a list of our own).
-JUDGEMENT = "好坏差棒烂赞爽爱恨坑垃圾满失望推荐难美丑贵宜值糟糕舒服净脏慢快喜欢讨厌悔精彩无聊不没太很真假香臭亮破旧新强弱错对怒气哭笑骗"
+JUDGEMENT = (
+    "好坏差棒烂赞爽爱恨坑垃圾满失望推荐难美丑贵宜值糟糕舒服净脏慢快喜欢讨厌悔精彩无聊"
+    "不没太很真假香臭亮破旧新强弱错对怒气哭笑骗"
+)
 # [CLS] also predicts which characters its text holds: without it nothing asks [CLS] to sum the text up, and a
 # classifier head has little to start from.
 BAG_WEIGHT = 0.2
@@ -316,8 +323,16 @@ class Batches:
         self.rate = mask_rates(work / "tokenizer", vocab)
         self.rng = np.random.default_rng(seed)
 
-    def draw(self, length: int, mixture: dict[str, float]) -> tuple[torch.Tensor, torch.Tensor]:
-        """`input_ids` and `labels`, both (BATCH_TOKENS // length, length); labels are -100 off the masked places."""
+    def draw(
+        self, lengths: dict[int, float], mixture: dict[str, float]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """`input_ids` and `labels`, both (BATCH_TOKENS // length, length), and `position_ids` (1, length).
+
+        Labels are -100 off the masked places. [CLS] is at position 0 wherever the rest begins.
+        """
+        length = int(self.rng.choice(list(lengths), p=list(lengths.values())))
+        shifted = len(lengths) > 1 and self.rng.random() < 0.5
+        offset = int(self.rng.integers(0, POSITIONS - length)) if shifted else 0
         rows = np.empty((BATCH_TOKENS // length, length), dtype=np.int64)
         rows[:, 0] = CLS
         names = self.rng.choice(list(mixture), size=len(rows), p=list(mixture.values()))
@@ -330,7 +345,8 @@ class Batches:
         rows[chosen & (fate < 0.8)] = MASK
         swap = chosen & (fate >= 0.9)
         rows[swap] = self.rng.integers(len(SPECIAL), self.vocab, int(swap.sum()))
-        return torch.from_numpy(rows), torch.from_numpy(labels)
+        positions = np.r_[0, np.arange(1, length) + offset][None]
+        return torch.from_numpy(rows), torch.from_numpy(labels), torch.from_numpy(positions)
 
 
 def mask_rates(tokenizer: Path, vocab: int) -> NDArray[np.float64]:
@@ -344,13 +360,15 @@ def mask_rates(tokenizer: Path, vocab: int) -> NDArray[np.float64]:
     return rates
 
 
-def losses(model: Any, input_ids: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def losses(
+    model: Any, input_ids: torch.Tensor, labels: torch.Tensor, positions: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Masked-token loss, and the loss of [CLS] as a bag of the text's characters; means, in nats.
 
     The output layer is a third of the arithmetic: it runs on the masked places and on [CLS] only.
     """
     places = labels != -100
-    hidden = model.bert(input_ids=input_ids).last_hidden_state
+    hidden = model.bert(input_ids=input_ids, position_ids=positions).last_hidden_state
     masked = torch.nn.functional.cross_entropy(model.cls(hidden[places]).float(), labels[places])
     whole = torch.where(places, labels, input_ids)
     bag = torch.zeros(len(whole), model.config.vocab_size, device=whole.device).scatter_(1, whole, 1.0)
@@ -375,13 +393,13 @@ def train(args: argparse.Namespace) -> Any:
     began, began_tokens, saved, running = time.monotonic(), tokens, time.monotonic(), 0.0
     while tokens < args.tokens:
         done = tokens / args.tokens
-        length = next(size for share, size in reversed(STAGES) if done >= share)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(done, step)
         mixture = next(shares for share, shares in reversed(MIXTURES) if done >= share)
-        input_ids, labels = batches.draw(length, mixture)
+        lengths = next(shares for share, shares in reversed(LENGTHS) if done >= share)
+        input_ids, labels, positions = batches.draw(lengths, mixture)
         with torch.autocast("cuda", torch.bfloat16, enabled=device == "cuda"):
-            loss, bag = losses(model, input_ids.to(device), labels.to(device))
+            loss, bag = losses(model, input_ids.to(device), labels.to(device), positions.to(device))
         (loss + BAG_WEIGHT * bag).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -401,7 +419,7 @@ def train(args: argparse.Namespace) -> Any:
     return model
 
 
-def checkpoint(  # noqa: PLR0917
+def checkpoint(
     work: Path, model: Any, optimizer: Any, batches: Batches, step: int, tokens: int, curve: list[dict[str, float]]
 ) -> None:
     state = {

@@ -12,15 +12,41 @@ os.environ.setdefault("QINGTIAO_LANG", "zh")
 import pytest
 import torch
 
-GOOD = ["很好吃", "真棒", "喜欢这家店", "服务周到", "房间干净", "值得推荐", "非常满意", "惊喜不断", "质量不错", "下次还来"]
-BAD = ["太难吃", "真差", "讨厌这家店", "服务恶劣", "房间肮脏", "不值一提", "非常失望", "问题不断", "质量堪忧", "再也不来"]
+GOOD = [
+    "很好吃",
+    "真棒",
+    "喜欢这家店",
+    "服务周到",
+    "房间干净",
+    "值得推荐",
+    "非常满意",
+    "惊喜不断",
+    "质量不错",
+    "下次还来",
+]
+BAD = [
+    "太难吃",
+    "真差",
+    "讨厌这家店",
+    "服务恶劣",
+    "房间肮脏",
+    "不值一提",
+    "非常失望",
+    "问题不断",
+    "质量堪忧",
+    "再也不来",
+]
 ENDINGS = ["", "！", "。", "，大家看看", "，朋友也这么说", "，昨天刚去过一次，写下来给后来的人参考"]
 
 
 def labelled_texts() -> list[tuple[str, str]]:
     """120 texts with labels, lengths from 2 to 30."""
-    return [(text + end, label) for end in ENDINGS for good_bad in zip(GOOD, BAD, strict=True)
-            for text, label in zip(good_bad, ("好", "坏"), strict=True)]
+    return [
+        (text + end, label)
+        for end in ENDINGS
+        for good_bad in zip(GOOD, BAD, strict=True)
+        for text, label in zip(good_bad, ("好", "坏"), strict=True)
+    ]
 
 
 def write_csv(path: Path, rows: list[tuple[str, str]], header: str = "text,label") -> Path:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import labelled_texts, write_csv
 from safetensors.torch import load_file, save_file
 
 import qingtiao
-from conftest import labelled_texts, write_csv
 from qingtiao.bundle import load_bundle, read_manifest
 from qingtiao.config import BaseConfig, DataConfig, RunConfig, TrainConfig
 from qingtiao.errors import BundleError, QingtiaoError
@@ -100,7 +100,9 @@ def test_vanilla_peft_gives_the_same_logits(run: Path, tiny_base: str) -> None:
     model = PeftModel.from_pretrained(base, str(run / "bundle")).eval()
     tokenizer = AutoTokenizer.from_pretrained(str(run / "bundle"))
     with torch.no_grad():
-        logits = model(**tokenizer(["很好吃!", "太难吃。", "服务周到,朋友也这么说"], padding=True, return_tensors="pt")).logits
+        logits = model(
+            **tokenizer(["很好吃!", "太难吃。", "服务周到,朋友也这么说"], padding=True, return_tensors="pt")
+        ).logits
     assert np.abs(logits.numpy() - expected).max() < 1e-5
 
 

@@ -194,7 +194,7 @@ def _refuse_another_base(folder: Path, manifest: Manifest, loaded: LoadedBase) -
             f"{folder} was trained on another base: the weights of {loaded.name} have the fingerprint "
             f"{loaded.fingerprint[:12]}, those it was trained on {manifest.base.fingerprint[:12]}",
             todo_zh=f"用训练时的基座（{manifest.base.name}，版本 {manifest.base.revision or '未记录'}），或重新训练。",
-            todo_en=f"Use the base it was trained on ({manifest.base.name}, revision {manifest.base.revision}), or train again.",
+            todo_en=f"Use that base ({manifest.base.name}, revision {manifest.base.revision}), or train again.",
         )
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qingtiao.errors import ConfigError
 
 Metric = Literal["accuracy", "macro_f1", "loss"]
+PrecisionChoice = Literal["auto", "fp32", "bf16"]
 
 
 class Settings(BaseModel):
@@ -97,9 +98,7 @@ class TrainConfig(Settings):
     warmup: float = Field(0.06, ge=0, lt=1, description="预热占总步数的比例 | share of the steps spent warming up")
     weight_decay: float = Field(0.01, ge=0, description="权重衰减 | AdamW weight decay")
     clip: float = Field(1.0, gt=0, description="梯度范数上限 | gradient norm limit")
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto 会先测速再选 | auto probes, then chooses"
-    )
+    precision: PrecisionChoice = Field("auto", description="auto 会先测速再选 | auto probes, then chooses")
     group_by_length: bool = Field(True, description="长短相近的排一批，少填充 | batch rows of similar length together")
     metric: Metric = Field("macro_f1", description="按哪个指标选最好的模型 | metric that picks the best model")
     patience: int = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, cast
 
 import numpy as np
@@ -81,9 +82,8 @@ class Task(Protocol):
 
 
 def task_names() -> list[str]:
-    import qingtiao.tasks
-
-    return sorted(module.name for module in pkgutil.iter_modules(qingtiao.tasks.__path__))
+    # By path: importing the package would point upward.
+    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).with_name("tasks"))]))
 
 
 def find_task(name: str) -> type[Task]:

@@ -16,9 +16,10 @@ def records(*rows: dict[str, Any]) -> list[Record]:
     return [Record(fields, Place("a.csv", number)) for number, fields in enumerate(rows, 2)]
 
 
-@pytest.mark.parametrize(
-    "name", ["text", " Text ", "TEXT_A", "\ufeff评论", "评论内容", "ＴＥＸＴ", "review", "Review Text"]
-)
+_NAMES = ["text", " Text ", "TEXT_A", "\ufeff评论", "评论内容", "ＴＥＸＴ", "review", "Review Text"]
+
+
+@pytest.mark.parametrize("name", _NAMES)
 def test_a_text_column_is_found_by_name(name: str) -> None:
     assert find_text_column(["id", name, "label"], wanted=None, source="a.csv") == name
 
@@ -41,8 +42,9 @@ def test_an_unknown_column_lists_what_there_is_and_the_nearest() -> None:
 
 @pytest.mark.parametrize(
     ("cell", "label"),
-    [(1, "1"), (1.0, "1"), ("1", "1"), ("1.0", "1"), (" 正面 ", "正面"), (0, "0"), ("0", "0"), (-1, "-1"), (True, "true"),
-     (Decimal("2.0"), "2"), (1.5, "1.5"), ("v1.0", "v1.0"), ("1.", "1."), (None, ""), (float("nan"), ""), ("  ", "")],
+    [(1, "1"), (1.0, "1"), ("1", "1"), ("1.0", "1"), (" 正面 ", "正面"), (0, "0"), ("0", "0"), (-1, "-1"),
+     (True, "true"), (Decimal("2.0"), "2"), (1.5, "1.5"), ("v1.0", "v1.0"), ("1.", "1."),
+     (None, ""), (float("nan"), ""), ("  ", "")],
 )  # fmt: skip
 def test_a_label_is_text(cell: Any, label: str) -> None:
     assert label_of(cell) == label

@@ -62,14 +62,58 @@ def test_big5_is_detected(tmp_path: Path) -> None:
     assert texts(path) == ["這間酒店的服務態度很好"]
 
 
-SIMPLIFIED = (
-    "很好吃 太难吃了 房间干净 服务态度差 物流很快 质量不错 屏幕清晰 电影无聊 下次还来 不推荐购买 "
-    "书的内容很好 老板人不错 性价比高 早餐一般 味道可以 等了好久 客服不理人 值得一看 垃圾 满意"
-).split()
-TRADITIONAL = (
-    "很好吃 太難吃了 房間乾淨 服務態度差 物流很快 品質不錯 螢幕清晰 電影無聊 下次還來 不推薦購買 "
-    "書的內容很好 老闆人不錯 價錢便宜 早餐一般 味道可以 等了好久 客服不理人 值得一看 垃圾 滿意"
-).split()
+SIMPLIFIED = [
+    *(
+        "很好吃",
+        "太难吃了",
+        "房间干净",
+        "服务态度差",
+        "物流很快",
+        "质量不错",
+        "屏幕清晰",
+        "电影无聊",
+        "下次还来",
+        "不推荐购买",
+    ),
+    *(
+        "书的内容很好",
+        "老板人不错",
+        "性价比高",
+        "早餐一般",
+        "味道可以",
+        "等了好久",
+        "客服不理人",
+        "值得一看",
+        "垃圾",
+        "满意",
+    ),
+]
+TRADITIONAL = [
+    *(
+        "很好吃",
+        "太難吃了",
+        "房間乾淨",
+        "服務態度差",
+        "物流很快",
+        "品質不錯",
+        "螢幕清晰",
+        "電影無聊",
+        "下次還來",
+        "不推薦購買",
+    ),
+    *(
+        "書的內容很好",
+        "老闆人不錯",
+        "價錢便宜",
+        "早餐一般",
+        "味道可以",
+        "等了好久",
+        "客服不理人",
+        "值得一看",
+        "垃圾",
+        "滿意",
+    ),
+]
 
 
 @pytest.mark.parametrize(("encoding", "samples"), [("gb18030", SIMPLIFIED), ("big5", TRADITIONAL)])
@@ -86,6 +130,11 @@ def test_a_foreign_byte_far_down_a_big_file_is_still_detected(tmp_path: Path) ->
     last = list(read_records(save(tmp_path / "a.csv", content)))[-1]
     assert last.fields["text"] == "味道很好，下次还来"
     assert last.place.row == 100_002
+
+
+def test_a_foreign_byte_far_along_one_long_line_is_still_detected(tmp_path: Path) -> None:
+    content = b"text,label\n" + b"x" * 400_000 + "味道很好，下次还来,1\n".encode("gbk")
+    assert texts(save(tmp_path / "a.csv", content))[0].endswith("味道很好，下次还来")
 
 
 def test_damaged_utf8_is_refused_with_offset_and_line_and_never_read_as_gbk(tmp_path: Path) -> None:

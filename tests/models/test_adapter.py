@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-
 from conftest import save_char_tokenizer
+
 from qingtiao.config import AdapterConfig
 from qingtiao.errors import BaseModelError, ConfigError
 from qingtiao.models.adapter import add_adapter, head_modules, linear_layers, trainable
@@ -105,9 +105,7 @@ def architecture(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, l
 
 def load(folder: str) -> Any:
     torch.manual_seed(1)
-    return load_base(
-        folder, revision=None, auto_class="AutoModelForSequenceClassification", model_options=OPTIONS
-    )
+    return load_base(folder, revision=None, auto_class="AutoModelForSequenceClassification", model_options=OPTIONS)
 
 
 def test_heads_are_found_and_layers_adapted(architecture: tuple[str, list[str]]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 from accelerate.utils import set_seed
-
 from conftest import labelled_texts
+
 from qingtiao.config import AdapterConfig
 from qingtiao.errors import RunError
 from qingtiao.events import Evaluated, Finished, Saved, Started, Step

@@ -81,7 +81,7 @@ def train(
 def without_none(values: dict[str, Any]) -> dict[str, Any]:
     """Flags that were not given say nothing."""
     kept = {key: without_none(value) if isinstance(value, dict) else value for key, value in values.items()}
-    return {key: value for key, value in kept.items() if value is not None and value != {}}
+    return {key: value for key, value in kept.items() if value is not None}
 
 
 def show_result(result: TrainResult) -> None:

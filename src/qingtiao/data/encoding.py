@@ -155,7 +155,10 @@ def _sample(source: SourceFile, head: bytes, offset: int) -> bytes:
         while left > 0 and (skipped := len(file.read(min(_CHUNK, left)))):
             left -= skipped
         near = file.read(_SAMPLE)
-    return near[near.find(b"\n") + 1 :]
+    # From the beginning of its line, or a double-byte character might be cut in half; else from the byte itself.
+    before = min(4096, offset)
+    line = near.rfind(b"\n", 0, before)
+    return near[line + 1 if line >= 0 else before :]
 
 
 def _is_damaged_utf8(sample: bytes) -> bool:

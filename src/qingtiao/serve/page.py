@@ -27,7 +27,7 @@ CSS = """
              background: color-mix(in srgb, #f59e0b 14%, transparent); }
 /* Gradio writes its row count over its own bar. */
 #qt-summary { min-height: 6rem; }
-#qt-summary .progress-level { margin-top: 1.8rem; }
+#qt-summary .progress-level { margin-top: 3rem; }
 .qt-rows { font-size: 1.15rem; font-weight: 600; margin: 0; }
 /* No width of its own, or a wide table would widen the whole page on a phone. */
 .qt-wide { width: 0; min-width: 100%; overflow-x: auto; margin-top: .6rem; }

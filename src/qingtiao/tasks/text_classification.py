@@ -116,7 +116,9 @@ class Task:
             raise ValueError(f"labels must be two or more different names, not {labels!r}")
         if len(shares) != len(labels):
             raise ValueError(f"{len(labels)} labels but {len(shares)} shares")
-        return cls(tuple(labels), tuple(float(share) for share in shares), ClassificationOptions(**state.get("options", {})))
+        return cls(
+            tuple(labels), tuple(float(share) for share in shares), ClassificationOptions(**state.get("options", {}))
+        )
 
     def state(self) -> dict[str, Any]:
         return {"labels": list(self.labels), "shares": list(self.shares), "options": self.options.model_dump()}

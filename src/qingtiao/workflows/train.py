@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from qingtiao.bundle import Manifest, read_manifest, save_bundle, write_manifest
-from qingtiao.config import RunConfig, parse, read_yaml, resolve_auto
+from qingtiao.config import PrecisionChoice, RunConfig, parse, read_yaml, resolve_auto
 from qingtiao.data.clean import clean_test
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import RunError
@@ -68,7 +68,7 @@ def train(config: RunConfig, *, resume: bool = False, overwrite: bool = False) -
     """
     out = Path(config.out)
     with _claimed(out):
-        _open_folder(out, config, resume=resume, overwrite=overwrite)
+        config = _open_folder(out, config, resume=resume, overwrite=overwrite)
         run = _Run(config, out)
         store = CheckpointStore(out / "checkpoints")
         trackers = open_trackers(out, resume_from=store.newest_step() if resume else None)
@@ -113,7 +113,7 @@ class _Run:
     def __init__(self, config: RunConfig, out: Path) -> None:
         self.config, self.out = config, out
         self.device = pick_device()
-        self.precision = pick_precision(config.train.precision, self.device)
+        self.precision = pick_precision(config.train.precision, self.device)  # already chosen: "auto" is not stored
         self.normaliser = Normaliser(config.normalise)
 
     def events(self, store: CheckpointStore) -> Generator[Event, None, TrainResult]:
@@ -327,7 +327,8 @@ def _claimed(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _open_folder(out: Path, config: RunConfig, *, resume: bool, overwrite: bool) -> None:
+def _open_folder(out: Path, config: RunConfig, *, resume: bool, overwrite: bool) -> RunConfig:
+    """Make the folder this run's, and settle what is measured: a resumed run must not probe to another precision."""
     begun = (out / "config.yaml").exists()
     if begun and (out / "bundle").exists() and resume:
         raise RunError(
@@ -346,9 +347,18 @@ def _open_folder(out: Path, config: RunConfig, *, resume: bool, overwrite: bool)
     if begun and overwrite:
         _empty(out)
     if begun and resume:
-        return  # what the run began with stays; a config that differs is refused when its checkpoint is read
+        # What the run began with stays on disk; a config that differs is refused when its checkpoint is read.
+        return _with_precision(config, stored_config(out).train.precision)
+    config = _with_precision(config, pick_precision(config.train.precision, pick_device()))
     text = yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True, sort_keys=False)
     atomic_write_text(out / "config.yaml", text)
+    return config
+
+
+def _with_precision(config: RunConfig, chosen: PrecisionChoice) -> RunConfig:
+    if config.train.precision != "auto":
+        return config
+    return config.model_copy(update={"train": config.train.model_copy(update={"precision": chosen})})
 
 
 def _empty(out: Path) -> None:
