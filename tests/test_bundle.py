@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import labelled_texts, write_csv
 from safetensors.torch import load_file, save_file
+from tiny import labelled_texts, write_csv
 
 import qingtiao
 from qingtiao.bundle import load_bundle, read_manifest
@@ -22,7 +22,7 @@ from qingtiao.events import Proved
 from qingtiao.proof import prove
 from qingtiao.workflows.train import train
 
-TEXTS = ["很好吃！", "太难吃。", "服务周到，朋友也这么说", "x" * 40]
+TEXTS = ["很好吃！", "太难吃。", "服务周到，朋友也这么说", "房间干净值得推荐" * 5]
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny import labelled_texts, write_csv
 
-from conftest import labelled_texts, write_csv
 from qingtiao.cli import main
 
 Make = Callable[[Path], list[str]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import save_char_tokenizer
+from tiny import save_char_tokenizer
 
 from qingtiao.config import AdapterConfig
 from qingtiao.errors import BaseModelError, ConfigError

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate.utils import set_seed
-from conftest import labelled_texts
+from tiny import labelled_texts
 
 from qingtiao.config import AdapterConfig
 from qingtiao.errors import RunError

@@ -128,7 +128,7 @@ class _View:
                 f"  训练 {event.trainable_parameters:,} / {event.parameters:,} 个参数（{share}），"
                 f"{event.examples:,} 行 × {event.epochs} 遍，{event.precision}；预计最多 {estimate}，内存约 {memory}",
                 f"  Training {event.trainable_parameters:,} of {event.parameters:,} parameters ({share}), "
-                f"{event.examples:,} rows × {event.epochs} epochs, {event.precision}; at most {estimate}, about {memory}",
+                f"{event.examples:,} rows × {event.epochs} epochs, {event.precision}; at most {estimate}, {memory}",
             )
         )
         if event.first_step:

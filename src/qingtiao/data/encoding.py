@@ -102,6 +102,8 @@ def find_undecodable(source: SourceFile, encoding: str) -> Undecodable | None:
             except UnicodeDecodeError as error:
                 bad = offset - held + error.start
                 return Undecodable(bad, line + error.object[: error.start].count(b"\n"))
+            except UnicodeError:  # utf-16 and utf-32 say this of a stream without their mark
+                return Undecodable(0, 1)
             if not chunk:
                 return None
             offset, line = offset + len(chunk), line + text.count("\n")

@@ -1,0 +1,97 @@
+"""Models and rows that the tests make themselves: tiny, random, seeded, no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+GOOD = [
+    "很好吃",
+    "真棒",
+    "喜欢这家店",
+    "服务周到",
+    "房间干净",
+    "值得推荐",
+    "非常满意",
+    "惊喜不断",
+    "质量不错",
+    "下次还来",
+]
+BAD = [
+    "太难吃",
+    "真差",
+    "讨厌这家店",
+    "服务恶劣",
+    "房间肮脏",
+    "不值一提",
+    "非常失望",
+    "问题不断",
+    "质量堪忧",
+    "再也不来",
+]
+ENDINGS = ["", "！", "。", "，大家看看", "，朋友也这么说", "，昨天刚去过一次，写下来给后来的人参考"]
+
+
+def labelled_texts() -> list[tuple[str, str]]:
+    """120 texts with labels, lengths from 2 to 30."""
+    return [
+        (text + end, label)
+        for end in ENDINGS
+        for good_bad in zip(GOOD, BAD, strict=True)
+        for text, label in zip(good_bad, ("好", "坏"), strict=True)
+    ]
+
+
+def write_csv(path: Path, rows: list[tuple[str, str]], header: str = "text,label") -> Path:
+    lines = [header, *(f'"{text}",{label}' for text, label in rows)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def save_char_tokenizer(folder: Path, *, bos_eos: bool = False) -> Any:
+    """A tokenizer over the characters of the test texts, saved into `folder`."""
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    characters = sorted({char for text, _ in labelled_texts() for char in text})
+    vocabulary = {token: index for index, token in enumerate([*special, *characters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {} if bos_eos else {"pad_token": "[PAD]", "mask_token": "[MASK]"}
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=64,
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        eos_token="[SEP]",
+        **names,
+    )
+    fast.model_input_names = ["input_ids", "attention_mask"]
+    fast.save_pretrained(folder)
+    return fast
+
+
+def save_tiny_base(folder: Path) -> None:
+    """A two-layer random BERT encoder and a character tokenizer."""
+    from transformers import BertConfig, BertModel
+
+    tokenizer = save_char_tokenizer(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        hidden_dropout_prob=0.1,
+        attention_probs_dropout_prob=0.1,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
