@@ -59,7 +59,7 @@ JUDGEMENT = (
 )
 # [CLS] also predicts which characters its text holds: without it nothing asks [CLS] to sum the text up, and a
 # classifier head has little to start from.
-BAG_WEIGHT = 0.2
+BAG_WEIGHT = 2.0
 WINDOW = 16  # characters two texts must share before one counts as a copy of the other
 # Reviews are full of these and the corpus is not: give them a row of their own rather than [UNK].
 EMOJI = (

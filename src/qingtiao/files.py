@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from safetensors import SafetensorError
+
 from qingtiao.errors import EnvironmentLack, RunError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -60,14 +62,14 @@ def disk_errors_as_ours(path: Path) -> Iterator[None]:
     """A full disk becomes EnvironmentLack, a folder that cannot be written RunError; other errors pass."""
     try:
         yield
+    except SafetensorError as error:
+        # Its writer tells of the system's error in words only.
+        if "I/O error" not in str(error):
+            raise
+        raise _full(path) from error
     except OSError as error:
         if error.errno in _FULL:
-            raise EnvironmentLack(
-                f"磁盘满了，写不下 {path}",
-                f"The disk is full: {path} could not be written",
-                todo_zh="腾出空间再运行；训练中断的话加 --resume 接着来。已有的文件完好。",
-                todo_en="Free some space and run again, with --resume if it was training. Existing files are whole.",
-            ) from error
+            raise _full(path) from error
         if error.errno in _FORBIDDEN:
             raise RunError(
                 f"写不了 {path}：{error.strerror}",
@@ -76,3 +78,12 @@ def disk_errors_as_ours(path: Path) -> Iterator[None]:
                 todo_en="Check the path and its permissions, or write elsewhere.",
             ) from error
         raise
+
+
+def _full(path: Path) -> EnvironmentLack:
+    return EnvironmentLack(
+        f"磁盘满了，写不下 {path}",
+        f"The disk is full: {path} could not be written",
+        todo_zh="腾出空间再运行；训练中断的话加 --resume 接着来。已有的文件完好。",
+        todo_en="Free some space and run again, with --resume if it was training. Existing files are whole.",
+    )

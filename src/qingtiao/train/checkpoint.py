@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 
 from qingtiao.errors import RunError
 from qingtiao.files import disk_errors_as_ours, sync_folder
@@ -80,9 +81,10 @@ class CheckpointStore:
         return final
 
     def _write(self, folder: Path, checkpoint: Checkpoint) -> None:
-        save_file(dict(checkpoint.weights), folder / _WEIGHTS)
-        save_file(dict(checkpoint.best), folder / _BEST)
-        save_file({**checkpoint.optimizer, **_random_state()}, folder / _OPTIMIZER)
+        # Serialised here and written by Python: safetensors' own writer hides a full disk behind its own error.
+        (folder / _WEIGHTS).write_bytes(serialise(dict(checkpoint.weights)))
+        (folder / _BEST).write_bytes(serialise(dict(checkpoint.best)))
+        (folder / _OPTIMIZER).write_bytes(serialise({**checkpoint.optimizer, **_random_state()}))
         state = {
             "progress": dataclasses.asdict(checkpoint.progress),
             "sha256": {name: _sha256(folder / name) for name in (_WEIGHTS, _BEST, _OPTIMIZER)},
