@@ -134,7 +134,7 @@ def resolve_auto(config: TrainConfig, *, hidden_size: int, rows: int) -> Default
     The pass count aims at about 10,000 examples seen, between 3 and 12 passes: under that a head trained from
     scratch is not done, over it the dev score no longer moves.
     """
-    rate = 2e-3 if hidden_size < 512 else 3e-4
+    rate = 1e-3 if hidden_size < 512 else 3e-4
     epochs = min(12, max(3, round(10_000 / max(1, rows))))
     return Defaults(
         learning_rate=rate if config.learning_rate == "auto" else config.learning_rate,
