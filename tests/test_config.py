@@ -239,9 +239,9 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("hidden_size", "rows", "rate", "epochs"),
     [
-        (256, 100, 2e-3, 12),
-        (256, 1000, 2e-3, 10),
-        (511, 2000, 2e-3, 5),
+        (256, 100, 1e-3, 12),
+        (256, 1000, 1e-3, 10),
+        (511, 2000, 1e-3, 5),
         (512, 9600, 3e-4, 3),
         (768, 1_000_000, 3e-4, 3),
         (768, 0, 3e-4, 12),
