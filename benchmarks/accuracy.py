@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from qingtiao.bundle import read_manifest
 from qingtiao.cli.progress import follow
 from qingtiao.config import RunConfig, parse
 from qingtiao.workflows.train import train
@@ -27,8 +28,7 @@ DATA: dict[str, dict[str, Any]] = {
 }
 
 
-def rows(name: str, report: dict[str, Any]) -> Iterator[str]:
-    trained = report["audit"]["rows"]["train"]
+def rows(name: str, report: dict[str, Any], *, trained: int) -> Iterator[str]:
     blocks = {"mini-zh + LoRA": report, **report["baselines"]}
     for method, block in blocks.items():
         cells = [cell(block[part]) for part in ("test", "clean_test")]
@@ -53,7 +53,8 @@ def main() -> None:
         config = parse(RunConfig, {"data": sources, "out": str(args.out / name)})
         result = follow(train(config, overwrite=True), out=config.out, quiet=False)
         report = result.report.as_json()
-        print("\n".join(rows(name, report)))
+        trained = read_manifest(result.bundle).data["train"]["rows"]
+        print("\n".join(rows(name, report, trained=trained)))
         verdict = report["verdict"]
         print(f"<!-- {name}: {verdict['code']}, p = {verdict['p']:.2g}, {report['seconds']:.0f} s -->", flush=True)
 
