@@ -111,11 +111,11 @@ def test_merging_moves_logits_by_rounding_only(run: Path) -> None:
     assert np.abs(merged - unmerged).max() < 1e-5
 
 
-def test_a_wrong_proof_fails(run: Path, tiny_base: str) -> None:
+def test_a_wrong_proof_fails(run: Path) -> None:
     expected = load_bundle(run / "bundle", merge=False).logits(TEXTS)
-    assert prove(run / "bundle", TEXTS, expected, base=tiny_base) < 1e-5
+    assert prove(run / "bundle", TEXTS, expected) < 1e-5
     with pytest.raises(QingtiaoError, match="Δlogit"):
-        prove(run / "bundle", TEXTS, expected + 0.01, base=tiny_base)
+        prove(run / "bundle", TEXTS, expected + 0.01)
 
 
 # --- damage -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -91,8 +91,12 @@ class AdapterConfig(Settings):
 class TrainConfig(Settings):
     """How it is trained. `auto` values are resolved from the size of the base and of the data."""
 
-    epochs: int | Literal["auto"] = Field("auto", description="训练几遍 | passes over the data")
-    learning_rate: float | Literal["auto"] = Field("auto", description="学习率 | peak learning rate")
+    epochs: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = Field(
+        "auto", description="训练几遍 | passes over the data"
+    )
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] | Literal["auto"] = Field(
+        "auto", description="学习率 | peak learning rate"
+    )
     batch_size: int = Field(16, ge=1, le=4096, description="每步多少条 | examples a step, per process")
     accumulation: int = Field(1, ge=1, le=1024, description="累积几小批再更新 | micro-batches a step")
     warmup: float = Field(0.06, ge=0, lt=1, description="预热占总步数的比例 | share of the steps spent warming up")

@@ -21,7 +21,7 @@ TOLERANCE = 1e-4
 _LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
-def prove(bundle: Path, texts: Sequence[str], expected: NDArray[np.float32], *, base: str) -> float:
+def prove(bundle: Path, texts: Sequence[str], expected: NDArray[np.float32]) -> float:
     """The largest difference between `expected` (texts, classes) and what a fresh process computes.
 
     Raises:
@@ -30,11 +30,13 @@ def prove(bundle: Path, texts: Sequence[str], expected: NDArray[np.float32], *, 
     """
     environment = {name: value for name, value in os.environ.items() if name not in _LAUNCHER_VARIABLES}
     answer = subprocess.run(
-        [sys.executable, "-c", "from qingtiao.proof import answer; answer()"],
-        input=json.dumps({"bundle": str(bundle), "base": base, "texts": list(texts)}),
+        # -P: a types.py in the user's folder is not ours to import; utf8: whatever the console's code page is.
+        [sys.executable, "-P", "-X", "utf8", "-c", "from qingtiao.proof import answer; answer()"],
+        input=json.dumps({"bundle": str(bundle.absolute()), "texts": list(texts)}),
         capture_output=True,
         text=True,
         encoding="utf-8",
+        errors="replace",
         env=environment,
         check=False,
     )
@@ -49,9 +51,8 @@ def prove(bundle: Path, texts: Sequence[str], expected: NDArray[np.float32], *, 
 
 def answer() -> None:
     """The other side: a request on standard input, logits on standard output."""
-    sys.stdin.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     request = json.load(sys.stdin)
-    predictor = load_bundle(Path(request["bundle"]), base=request["base"], merge=False)
+    predictor = load_bundle(Path(request["bundle"]), merge=False)
     print(json.dumps(predictor.logits(request["texts"]).tolist()))
 
 

@@ -122,6 +122,21 @@ def test_another_process_in_the_folder_is_told_so(
     assert call(*arguments(tmp_path, tiny_base), capsys=capsys)[0] == 0
 
 
+def test_a_corrected_call_needs_no_other_folder(
+    tiny_base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = arguments(tmp_path, tiny_base, "--label-column", "typo")
+    assert call(*wrong, capsys=capsys)[0] == 2
+    assert call(*arguments(tmp_path, tiny_base), capsys=capsys)[0] == 0
+
+
+def test_bf16_training_is_proved_in_fp32(tiny_base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The precision of training must not stay on the model that is scored and proved."""
+    code, _ = call(*arguments(tmp_path, tiny_base, "--set", "train.precision=bf16"), capsys=capsys)
+    assert code == 0
+    assert (tmp_path / "out" / "bundle" / "qingtiao.json").is_file()
+
+
 def test_clean_training_says_what_it_dropped(
     tiny_base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

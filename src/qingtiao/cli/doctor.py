@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
+
 from qingtiao.cli.options import AsJson
 from qingtiao.cli.output import print_json, stderr, stdout
 from qingtiao.language import say
@@ -20,6 +22,6 @@ def doctor(as_json: AsJson = False) -> None:
         if isinstance(value, dict):
             stdout.print(f"[bold]{name}[/]")
             for inner, fact in value.items():
-                stdout.print(f"  {inner}: {fact}")
+                stdout.print(f"  {inner}: {escape(str(fact))}")
         else:
-            stdout.print(f"[bold]{name}[/]  {value}")
+            stdout.print(f"[bold]{name}[/]  {escape(str(value))}")

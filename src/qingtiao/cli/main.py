@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit code: 0 done, 2 the user's mistake, 3 the machine's lack, 1 ours."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
+    _speak_utf8()
     try:
         build()(args=arguments)
     except KeyboardInterrupt:
@@ -63,6 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if os.environ.get("QINGTIAO_DEBUG"):
             traceback.print_exc()
         sys.exit(_leave(_unexpected(error), as_json=as_json))
+
+
+def _speak_utf8() -> None:
+    """Files and pipes get UTF-8; a console keeps its own encoding, and what it cannot show becomes an escape."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _leave(error: QingtiaoError, *, as_json: bool) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Generator
 from types import FrameType
 from typing import Any, TypeVar
 
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from qingtiao.cli.output import percent, stderr
@@ -41,16 +42,23 @@ def follow(events: Generator[Event, None, Result], *, out: str, quiet: bool) -> 
             except StopIteration as end:
                 value: Result = end.value
                 return value
+            except KeyboardInterrupt:
+                events.close()
+                raise _stopped(out) from None
             stop.may_wait = isinstance(event, Started | Step | Evaluated)
             view.show(event)
             if stop.requested:
                 events.close()
-                raise Interrupted(
-                    "已停止，进度已保存",
-                    "Stopped; the progress is saved",
-                    todo_zh=f"接着跑：qingtiao train --resume --out {out}",
-                    todo_en=f"To go on: qingtiao train --resume --out {out}",
-                )
+                raise _stopped(out)
+
+
+def _stopped(out: str) -> Interrupted:
+    return Interrupted(
+        "已停止，进度已保存",
+        "Stopped; the progress is saved",
+        todo_zh=f"接着跑：qingtiao train --resume --out {out}",
+        todo_en=f"To go on: qingtiao train --resume --out {out}",
+    )
 
 
 class _StopSignal:
@@ -118,7 +126,7 @@ class _View:
     def _audited(self, event: Audited) -> None:
         for finding in event.report.get("findings", []):
             if finding["severity"] != "info":
-                stderr.print(f"  [yellow]![/] {say(finding['what']['zh'], finding['what']['en'])}")
+                stderr.print(f"  [yellow]![/] {escape(say(finding['what']['zh'], finding['what']['en']))}")
 
     def _started(self, event: Started) -> None:
         share, memory = percent(event.trainable_share), f"{event.memory_estimate / 2**30:.1f} GB"

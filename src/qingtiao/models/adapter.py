@@ -82,14 +82,15 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str,
     values = _options(config)
     if values.get("target_modules") == "all-linear":
         values["target_modules"] = linear_layers(base.model, heads)
-    peft_config = _config_class(config.method)(
-        task_type=peft_task_type, modules_to_save=heads, base_model_name_or_path=base.name, **values
-    )
+    kind = _config_class(config.method)
     torch.manual_seed(seed)
     try:
         with quiet_transformers():
+            peft_config = kind(
+                task_type=peft_task_type, modules_to_save=heads, base_model_name_or_path=base.name, **values
+            )
             model = peft.get_peft_model(base.model, peft_config)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(
             f"适配器装不到基座 {base.name} 上（target_modules = {config.target_modules}）：{error}",
             f"The adapter does not go onto {base.name} (target_modules = {config.target_modules}): {error}",

@@ -18,7 +18,7 @@ from qingtiao.config import Metric
 from qingtiao.events import Evaluated, Event, Finished, Saved, Started, Step
 from qingtiao.models.adapter import load_trainable_state, trainable, trainable_state
 from qingtiao.models.device import Precision, memory_estimate, pick_device
-from qingtiao.models.forward import Collate, Feature, length_of, run_logits
+from qingtiao.models.forward import Collate, Feature, autocast, length_of, run_logits
 from qingtiao.task import Task
 from qingtiao.train.batches import epoch_batches, steps_of
 from qingtiao.train.checkpoint import (
@@ -87,8 +87,8 @@ class _Loop:
         self, model: Any, task: Task, material: Material, plan: Plan, *, store: CheckpointStore | None, run: str
     ) -> None:
         self.task, self.material, self.plan, self.store = task, material, plan, store
-        mixed = "bf16" if plan.precision == "bf16" else "no"
-        self.accelerator = Accelerator(mixed_precision=mixed, cpu=pick_device().type == "cpu")
+        # Precision is our own autocast: accelerate's would stay on the model after training, and be one a process.
+        self.accelerator = Accelerator(mixed_precision="no", cpu=pick_device().type == "cpu")
         optimizer = adamw(model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.bare = self.accelerator.unwrap_model(self.model)
@@ -200,7 +200,7 @@ class _Loop:
         """Add the gradient of the batch's mean loss times `share`; returns that loss."""
         inputs = self.material.collate([self.material.train_features[index] for index in batch])
         inputs = {name: tensor.to(self.accelerator.device) for name, tensor in inputs.items()}
-        with self.accelerator.autocast():
+        with autocast(self.accelerator.device, self.plan.precision):
             loss = self.model(**inputs).loss * share
         self.accelerator.backward(loss)
         return float(loss.detach())

@@ -28,9 +28,10 @@ def predict_file(
 ) -> int:
     """Answer every row of `source` into `target`, in order; the formats are told by the suffixes.
 
-    Each row keeps its columns and gains `label`, `probabilities` and `notice`; in tables (csv, tsv, xlsx)
-    `probabilities` becomes one column a label. A column of the input that bears one of these names is kept as
-    `input_<name>`. `target` appears only when every row was answered.
+    Each row keeps the columns of the first one (all of its own in json and jsonl) and gains `label`,
+    `probabilities` and `notice`; in tables (csv, tsv, xlsx) `probabilities` becomes one column a label. A column
+    of the input that bears one of these names is kept as `input_<name>`. `target` appears only when every row was
+    answered.
 
     Returns:
         The number of rows.
@@ -60,9 +61,10 @@ def _answers(
     flat: bool,
     on_progress: Callable[[int], None] | None,
 ) -> Iterator[dict[str, Any]]:
-    column = text_column
+    column: str | None = None
     while chunk := list(islice(records, _CHUNK)):
-        column = find_text_column(list(chunk[0].fields), wanted=text_column, source=chunk[0].place.source)
+        if column is None:
+            column = find_text_column(list(chunk[0].fields), wanted=text_column, source=chunk[0].place.source)
         predictions = predictor.predict([text_of(record, column) for record in chunk])
         for record, prediction in zip(chunk, predictions, strict=True):
             yield _row(record, prediction, flat=flat)

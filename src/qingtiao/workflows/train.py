@@ -164,7 +164,7 @@ class _Run:
 
         yield Phase("proof")
         rows = (prepared.dataset.test or prepared.dataset.train)[:_PROOF_TEXTS]
-        difference = prove(unproved, [row.text for row in rows], scorer.logits(rows), base=config.base.name)
+        difference = prove(unproved, [row.text for row in rows], scorer.logits(rows))
         yield Proved(str(self.out / "bundle"), difference)
         return self._publish(unproved, report, difference)
 
@@ -329,8 +329,10 @@ def _claimed(out: Path) -> Iterator[None]:
 
 def _open_folder(out: Path, config: RunConfig, *, resume: bool, overwrite: bool) -> RunConfig:
     """Make the folder this run's, and settle what is measured: a resumed run must not probe to another precision."""
-    begun = (out / "config.yaml").exists()
-    if begun and (out / "bundle").exists() and resume:
+    # A run that died before its first checkpoint left nothing worth guarding: correct the call and run it again.
+    finished = (out / "bundle").exists()
+    begun = finished or CheckpointStore(out / "checkpoints").newest_step() > 0
+    if finished and resume:
         raise RunError(
             f"{out} 里的训练已经完成，没有什么可以接着做的",
             f"The run in {out} is finished; there is nothing to resume",
@@ -344,9 +346,9 @@ def _open_folder(out: Path, config: RunConfig, *, resume: bool, overwrite: bool)
             todo_zh="接着跑加 --resume，重来加 --overwrite，或者换一个 --out。",
             todo_en="Add --resume to go on, --overwrite to begin anew, or choose another --out.",
         )
-    if begun and overwrite:
+    if not resume:
         _empty(out)
-    if begun and resume:
+    if begun and resume and (out / "config.yaml").is_file():
         # What the run began with stays on disk; a config that differs is refused when its checkpoint is read.
         return _with_precision(config, stored_config(out).train.precision)
     config = _with_precision(config, pick_precision(config.train.precision, pick_device()))
@@ -362,8 +364,10 @@ def _with_precision(config: RunConfig, chosen: PrecisionChoice) -> RunConfig:
 
 
 def _empty(out: Path) -> None:
-    """Remove what a run leaves, by name: the folder may hold other things."""
-    for name in ("bundle", ".bundle.tmp", "checkpoints", "tensorboard"):
-        shutil.rmtree(out / name, ignore_errors=True)
+    """Remove what a run leaves, by name: the folder may hold other things. Fails now rather than at the end."""
+    with disk_errors_as_ours(out):
+        for name in ("bundle", ".bundle.tmp", "checkpoints", "tensorboard"):
+            if (out / name).exists():
+                shutil.rmtree(out / name)
     for name in ("config.yaml", "report.json", "report.html", "events.jsonl"):
         (out / name).unlink(missing_ok=True)
