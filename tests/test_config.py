@@ -270,3 +270,10 @@ def test_defaults_that_a_bundle_relies_on() -> None:
     }
     assert get_args(NormaliseConfig.model_fields["version"].annotation) == (1,)
     assert DataConfig(train="x").near_duplicate == 0.5
+
+
+def test_the_examples_are_valid() -> None:
+    examples = sorted((Path(__file__).parent.parent / "examples").glob("*.yaml"))
+    assert len(examples) == 1
+    for path in examples:
+        assert parse(RunConfig, read_yaml(path)).data.train

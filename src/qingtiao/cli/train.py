@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    out: Annotated[str, typer.Option("--out", help=described(RunConfig, "out"))],
+    out: Annotated[str | None, typer.Option("--out", help=described(RunConfig, "out"))] = None,
     data: Annotated[str | None, typer.Option("--data", help=described(DataConfig, "train"))] = None,
     dev: Dev = None,
     test: Test = None,
@@ -63,15 +63,14 @@ def train(
         "base": {"name": base},
         "train": {"seed": seed},
     }
-    layers = [read_yaml(config) if config else {}, without_none(flags), assignments(settings or [])]
+    values = merge(read_yaml(config) if config else {}, without_none(flags), assignments(settings or []))
     from qingtiao.workflows.train import stored_config
     from qingtiao.workflows.train import train as run
 
-    known_before = resume and data is None and config is None
-    stored = stored_config(Path(out)).model_dump() if known_before else {}
-    result = follow(
-        run(parse(RunConfig, merge(stored, *layers)), resume=resume, overwrite=overwrite), out=out, quiet=as_json
-    )
+    if resume and data is None and config is None and out is not None:
+        values = merge(stored_config(Path(out)).model_dump(), values)
+    settled = parse(RunConfig, values)
+    result = follow(run(settled, resume=resume, overwrite=overwrite), out=settled.out, quiet=as_json)
     if as_json:
         print_json(result.report.as_json())
     else:
