@@ -47,7 +47,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.data is None:
         # `make bench` runs every script: one that lacks its data is no failure.
-        print("没有数据，跳过：用 --data 或 QINGTIAO_BENCHMARK_DATA 指出文件夹。| Skipped: name the folder with --data.")
+        print("没有数据，跳过：用 --data 指出文件夹。| No data, skipped: name the folder with --data.")
         return
     for name in args.only:
         sources = {key: str(Path(args.data) / v) if isinstance(v, str) else v for key, v in DATA[name].items()}
