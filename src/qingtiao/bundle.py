@@ -7,7 +7,6 @@ Nothing in it is ever unpickled.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -23,7 +22,7 @@ from safetensors.torch import load_file
 from qingtiao.config import NormaliseConfig, Settings
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import BundleError, ConfigError
-from qingtiao.files import atomic_write_text, disk_errors_as_ours
+from qingtiao.files import atomic_write_text, disk_errors_as_ours, file_sha256
 from qingtiao.models.base import LoadedBase, load_base, quiet_transformers
 from qingtiao.models.device import pick_device, pick_precision
 from qingtiao.predict import Predictor
@@ -76,7 +75,7 @@ def save_bundle(folder: Path, *, model: Any, tokenizer: Any, manifest: Mapping[s
         model.save_pretrained(folder, save_embedding_layers=False)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written by `publish.card`
-    whole = Manifest(**manifest, adapter_sha256=_sha256(folder / _ADAPTER))
+    whole = Manifest(**manifest, adapter_sha256=file_sha256(folder / _ADAPTER))
     write_manifest(folder, whole)
 
 
@@ -229,7 +228,7 @@ def _refuse_misfits(folder: Path, expected: Mapping[str, torch.Tensor], tensors:
 
 
 def _refuse_a_changed_adapter(folder: Path, manifest: Manifest) -> None:
-    if _sha256(folder / _ADAPTER) != manifest.adapter_sha256:
+    if file_sha256(folder / _ADAPTER) != manifest.adapter_sha256:
         raise _damaged(folder / _ADAPTER, "校验和与保存时不同 | its checksum is not the one it was saved with")
 
 
@@ -255,11 +254,6 @@ def _damaged(path: Path, reason: str) -> BundleError:
         todo_zh="重新复制一份完整的 bundle，或者重新训练。",
         todo_en="Copy the whole bundle again, or train again.",
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextmanager

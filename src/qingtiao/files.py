@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,6 +54,12 @@ def atomic_write_text(path: Path, text: str) -> None:
     """Write UTF-8 text; see `atomic_file` for what is raised."""
     with atomic_file(path) as file:
         file.write(text.encode("utf-8"))
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,7 +7,6 @@ passed over for the one before it, so a crash at any moment costs at most the ti
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
@@ -21,7 +20,7 @@ from safetensors.torch import load_file
 from safetensors.torch import save as serialise
 
 from qingtiao.errors import RunError
-from qingtiao.files import disk_errors_as_ours, sync_folder
+from qingtiao.files import disk_errors_as_ours, file_sha256, sync_folder
 
 _KEEP = 2
 _STATE, _WEIGHTS, _BEST, _OPTIMIZER = "state.json", "weights.safetensors", "best.safetensors", "optimizer.safetensors"
@@ -87,7 +86,7 @@ class CheckpointStore:
         (folder / _OPTIMIZER).write_bytes(serialise({**checkpoint.optimizer, **_random_state()}))
         state = {
             "progress": dataclasses.asdict(checkpoint.progress),
-            "sha256": {name: _sha256(folder / name) for name in (_WEIGHTS, _BEST, _OPTIMIZER)},
+            "sha256": {name: file_sha256(folder / name) for name in (_WEIGHTS, _BEST, _OPTIMIZER)},
         }
         (folder / _STATE).write_text(json.dumps(state), encoding="utf-8")
         for path in folder.iterdir():
@@ -164,12 +163,7 @@ def _verified_state(folder: Path) -> dict[str, Any] | None:
     """The state of a whole checkpoint; None for a damaged one."""
     try:
         state: dict[str, Any] = json.loads((folder / _STATE).read_text(encoding="utf-8"))
-        whole = all(_sha256(folder / name) == sha for name, sha in state["sha256"].items())
+        whole = all(file_sha256(folder / name) == sha for name, sha in state["sha256"].items())
     except (OSError, ValueError, KeyError, AttributeError):
         return None
     return state if whole else None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
