@@ -49,8 +49,9 @@ format: install ## 按规则改写代码 | rewrite the code to the rules
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# A benchmark is a script, or a folder with a run.py.
 bench: install ## 跑 benchmarks/ 里的每个脚本 | run every script in benchmarks/
-	@set -e; for script in benchmarks/*.py; do \
+	@set -e; for script in benchmarks/*.py benchmarks/*/run.py; do \
 		test -f "$$script" || { echo "benchmarks/ 里没有脚本。| There is no script in benchmarks/." >&2; exit 1; }; \
 		echo "== $$script"; $(BIN)/python "$$script"; \
 	done

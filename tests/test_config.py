@@ -237,26 +237,27 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("hidden_size", "rows", "rate", "epochs"),
+    ("method", "hidden_size", "rows", "rate", "epochs"),
     [
-        (256, 100, 1e-3, 12),
-        (256, 1000, 1e-3, 10),
-        (511, 2000, 1e-3, 5),
-        (512, 9600, 3e-4, 3),
-        (768, 1_000_000, 3e-4, 3),
-        (768, 0, 3e-4, 12),
+        ("lora", 256, 100, 1e-3, 12),
+        ("lora", 256, 1000, 1e-3, 10),
+        ("lora", 511, 2000, 1e-3, 5),
+        ("head", 512, 9600, 3e-4, 3),
+        ("lora", 768, 1_000_000, 3e-4, 3),
+        ("lora", 768, 0, 3e-4, 12),
+        ("full", 768, 9600, 5e-5, 3),
     ],
 )
-def test_what_auto_becomes(hidden_size: int, rows: int, rate: float, epochs: int) -> None:
-    resolved = resolve_auto(TrainConfig(), hidden_size=hidden_size, rows=rows)
+def test_what_auto_becomes(method: str, hidden_size: int, rows: int, rate: float, epochs: int) -> None:
+    resolved = resolve_auto(TrainConfig(), method=method, hidden_size=hidden_size, rows=rows)
     assert resolved.learning_rate == pytest.approx(rate)
     assert resolved.epochs == epochs
 
 
 def test_what_is_given_is_not_resolved() -> None:
     config = TrainConfig(epochs=1, learning_rate=0.5)
-    assert resolve_auto(config, hidden_size=256, rows=10) == (0.5, 1)
-    assert resolve_auto(TrainConfig(epochs=7), hidden_size=768, rows=10).epochs == 7
+    assert resolve_auto(config, method="full", hidden_size=256, rows=10) == (0.5, 1)
+    assert resolve_auto(TrainConfig(epochs=7), method="lora", hidden_size=768, rows=10).epochs == 7
 
 
 def test_defaults_that_a_bundle_relies_on() -> None:

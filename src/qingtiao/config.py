@@ -73,15 +73,23 @@ class BaseConfig(Settings):
 
 
 class AdapterConfig(Settings):
-    """What is trained. `options` go to PEFT's own config of that method, checked against its fields."""
+    """What is trained. `options` go to PEFT's own config of that method, checked against its fields.
 
-    method: str = Field("lora", description="PEFT 方法名 | name of the PEFT method")
+    `full` (every parameter) and `head` (the heads alone) are methods too, and take no options.
+    """
+
+    method: str = Field(
+        "lora", description="PEFT 方法名，或 full（全部参数）、head（只训分类头） | a PEFT method, or full or head"
+    )
     r: int = Field(8, ge=1, le=1024, description="LoRA 的秩 | rank")
     alpha: float = Field(16, gt=0, description="LoRA 的缩放 | scaling numerator")
     dropout: float = Field(0.05, ge=0, lt=1, description="适配器里的 dropout | dropout inside the adapter")
     target_modules: str | tuple[str, ...] = Field(
         "all-linear",
-        description="适配哪些层；all-linear 为除分类头外全部线性层 | layers to adapt; all-linear spares the heads",
+        description=(
+            "适配哪些层：all-linear 是除分类头外全部线性层，all-linear+embeddings 再加词向量，也可以列出层名"
+            " | layers to adapt: all-linear (heads spared), all-linear+embeddings, or their names"
+        ),
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="该方法在 PEFT 里的其它选项 | further options of PEFT's own config"
@@ -125,6 +133,12 @@ class RunConfig(Settings):
     train: TrainConfig = TrainConfig()
 
 
+# What `adapter.target_modules` may be beside names of layers. The first is the default: adapting the embeddings of
+# `mini-zh` too cost 1 to 3 points on the dev rows of two sets (benchmarks/accuracy/tune.py).
+LAYER_SETS = ("all-linear", "all-linear+embeddings")
+_SMALL = 512  # hidden sizes below this are small encoders
+
+
 class Defaults(NamedTuple):
     """What the `auto` values of `TrainConfig` become."""
 
@@ -132,13 +146,14 @@ class Defaults(NamedTuple):
     epochs: int
 
 
-def resolve_auto(config: TrainConfig, *, hidden_size: int, rows: int) -> Defaults:
-    """Small encoders want a LoRA rate several times that of base-size ones; few rows want more passes.
+def resolve_auto(config: TrainConfig, *, method: str, hidden_size: int, rows: int) -> Defaults:
+    """Small encoders want a rate several times that of base-size ones, full fine-tuning a sixth of LoRA's.
 
+    Few rows want more passes.
     The pass count aims at about 10,000 examples seen, between 3 and 12 passes: under that a head trained from
     scratch is not done, over it the dev score no longer moves.
     """
-    rate = 1e-3 if hidden_size < 512 else 3e-4
+    rate = (1e-3 if hidden_size < _SMALL else 3e-4) / (6 if method.lower() == "full" else 1)
     epochs = min(12, max(3, round(10_000 / max(1, rows))))
     return Defaults(
         learning_rate=rate if config.learning_rate == "auto" else config.learning_rate,

@@ -125,11 +125,14 @@ def test_heads_are_found_and_layers_adapted(architecture: tuple[str, list[str]])
     assert len(adapted) == len(layers)
 
 
-def test_a_saved_adapter_reloads_to_the_same_logits(architecture: tuple[str, list[str]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["lora", "full", "head"])
+def test_a_saved_adapter_reloads_to_the_same_logits(
+    architecture: tuple[str, list[str]], method: str, tmp_path: Path
+) -> None:
     from peft import PeftModel
 
     folder, _ = architecture
-    model = add_adapter(load(folder), AdapterConfig(), peft_task_type="SEQ_CLS", seed=3)
+    model = add_adapter(load(folder), AdapterConfig(method=method), peft_task_type="SEQ_CLS", seed=3)
     with torch.no_grad():
         for parameter in trainable(model).values():
             parameter.add_(0.1)
@@ -140,6 +143,18 @@ def test_a_saved_adapter_reloads_to_the_same_logits(architecture: tuple[str, lis
     fresh = load_base(folder, revision=None, auto_class="AutoModelForSequenceClassification", model_options=OPTIONS)
     again = PeftModel.from_pretrained(fresh.model, str(tmp_path / "adapter")).eval()(**inputs).logits
     assert torch.allclose(again, expected, atol=1e-6)
+
+
+def test_full_trains_every_parameter_once_and_head_the_heads(architecture: tuple[str, list[str]]) -> None:
+    folder, heads = architecture
+    counts = {name: p.numel() for name, p in load(folder).model.named_parameters()}
+    expected = {
+        "full": sum(counts.values()),
+        "head": sum(n for name, n in counts.items() if any(name.startswith(f"{head}.") for head in heads)),
+    }
+    for method, count in expected.items():
+        model = add_adapter(load(folder), AdapterConfig(method=method), peft_task_type="SEQ_CLS", seed=3)
+        assert sum(p.numel() for p in trainable(model).values()) == count, method
 
 
 def test_the_seed_alone_decides_where_it_starts(tiny_base: str) -> None:
@@ -172,6 +187,7 @@ def test_a_tokenizer_without_padding_gets_some(tmp_path: Path) -> None:
     [
         ({"method": "lroa"}, "lora"),
         ({"options": {"use_dorra": True}}, "use_dora"),
+        ({"method": "full", "options": {"use_dora": True}}, "use_dora"),
         ({"target_modules": ("no_such_layer",)}, "no_such_layer"),
     ],
 )

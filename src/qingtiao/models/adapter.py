@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from qingtiao.config import AdapterConfig, suggestion
+from qingtiao.config import LAYER_SETS, AdapterConfig, suggestion
 from qingtiao.errors import BaseModelError, ConfigError
 from qingtiao.models.base import LoadedBase, quiet_transformers
 
@@ -17,6 +17,9 @@ from qingtiao.models.base import LoadedBase, quiet_transformers
 _SHARED_OPTIONS: Mapping[str, Mapping[str, str]] = {
     "lora": {"r": "r", "lora_alpha": "alpha", "lora_dropout": "dropout", "target_modules": "target_modules"},
 }
+# Not of PEFT: no layer is adapted, modules are trained whole. They are saved as PEFT saves heads, so that bundles,
+# checkpoints and vanilla PEFT read them like any adapter.
+_WHOLE = ("full", "head")
 
 
 def head_modules(model: Any, fresh: Collection[str]) -> list[str]:
@@ -70,8 +73,18 @@ def linear_layers(model: nn.Module, heads: Collection[str]) -> list[str]:
     ]
 
 
+def _layers(base: LoadedBase, heads: Collection[str], wanted: str) -> list[str]:
+    layers = linear_layers(base.model, heads)
+    if wanted == "all-linear+embeddings":
+        table = base.model.get_input_embeddings()
+        layers += [name for name, module in base.model.named_modules() if module is table]
+    return layers
+
+
 def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str, seed: int) -> Any:
     """The base as a `PeftModel` with a new adapter; its random parts depend on `seed` alone.
+
+    The methods are those of PEFT, and two more: `full` trains every parameter, `head` the heads only.
 
     Raises:
         ConfigError: PEFT has no such method or option, or no layer bears the names asked for.
@@ -80,49 +93,63 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str,
 
     heads = head_modules(base.model, base.fresh)
     values = _options(config)
-    if values.get("target_modules") == "all-linear":
-        values["target_modules"] = linear_layers(base.model, heads)
+    if values.get("target_modules") in LAYER_SETS:
+        values["target_modules"] = _layers(base, heads, str(values["target_modules"]))
     kind = _config_class(config.method)
+    saved_whole = _all_modules(base.model) if config.method.lower() == "full" else heads
     torch.manual_seed(seed)
     try:
         with quiet_transformers():
             peft_config = kind(
-                task_type=peft_task_type, modules_to_save=heads, base_model_name_or_path=base.name, **values
+                task_type=peft_task_type, modules_to_save=saved_whole, base_model_name_or_path=base.name, **values
             )
             model = peft.get_peft_model(base.model, peft_config)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             f"适配器装不到基座 {base.name} 上（target_modules = {config.target_modules}）：{error}",
             f"The adapter does not go onto {base.name} (target_modules = {config.target_modules}): {error}",
-            todo_zh="去掉 --set adapter.target_modules，默认会适配全部线性层。",
-            todo_en="Drop --set adapter.target_modules; the default adapts every linear layer.",
+            todo_zh="去掉 --set adapter.target_modules，默认的层总是有的。",
+            todo_en="Drop --set adapter.target_modules; the layers of the default always exist.",
         ) from None
     # PEFT rewrites this to the local path; the bundle names the base as the user did.
     model.peft_config["default"].base_model_name_or_path = base.name
     return model
 
 
+def _all_modules(model: nn.Module) -> list[str]:
+    """The children that own parameters, by names that PEFT takes for nothing else.
+
+    PEFT compares the ends of module paths, and its own wrapper is called `model` as many backbones are.
+    """
+    return [f".model.{name}" for name, child in model.named_children() if any(True for _ in child.parameters())]
+
+
 def _config_class(method: str) -> Any:
-    from peft import PEFT_TYPE_TO_CONFIG_MAPPING
+    from peft import PEFT_TYPE_TO_CONFIG_MAPPING, LoraConfig
 
     known = {str(kind.value).lower(): cls for kind, cls in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
+    known |= dict.fromkeys(_WHOLE, LoraConfig)
     if method.lower() not in known:
         zh, en = suggestion(method.lower(), list(known))
         raise ConfigError(
             f"PEFT 没有方法 {method}{zh}",
             f"PEFT has no method {method}{en}",
-            todo_zh="用 lora，或 PEFT 文档里的其它方法名。",
-            todo_en="Use lora, or another method that PEFT documents.",
+            todo_zh="用 lora、full、head，或 PEFT 文档里的其它方法名。",
+            todo_en="Use lora, full, head, or another method that PEFT documents.",
         )
     return known[method.lower()]
 
 
 def _options(config: AdapterConfig) -> dict[str, Any]:
+    from peft.utils.constants import DUMMY_TARGET_MODULES
+
     shared = _SHARED_OPTIONS.get(config.method.lower(), {})
     values = {theirs: getattr(config, ours) for theirs, ours in shared.items()}
     if isinstance(values.get("target_modules"), tuple):
         values["target_modules"] = list(values["target_modules"])
     fields = [field.name for field in dataclasses.fields(_config_class(config.method))]
+    if config.method.lower() in _WHOLE:
+        values, fields = {"target_modules": DUMMY_TARGET_MODULES}, []
     for name in config.options:
         if name not in fields:
             zh, en = suggestion(name, fields)

@@ -15,7 +15,7 @@ def model_card(manifest: Manifest, report: Report) -> str:
             "library_name: peft",
             "language: zh",
             "pipeline_tag: text-classification",
-            "tags: [qingtiao, lora]",
+            f"tags: [qingtiao, {report.about.adapter['method']}]",
             "---",
             "",
             f"# 轻调适配器：{manifest.task}",

@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from accelerate import Accelerator
 
-from qingtiao.config import Metric
+from qingtiao.config import Metric, TrainConfig, resolve_auto
 from qingtiao.events import Evaluated, Event, Finished, Saved, Started, Step
 from qingtiao.models.adapter import load_trainable_state, trainable, trainable_state
 from qingtiao.models.device import Precision, memory_estimate, pick_device
@@ -49,6 +49,13 @@ class Plan:
     patience: int
     seed: int
     checkpoint_seconds: float
+
+    @classmethod
+    def of(cls, settings: TrainConfig, *, method: str, hidden_size: int, rows: int, precision: Precision) -> Self:
+        """`settings` for training `rows` rows by the adapter `method`."""
+        auto = resolve_auto(settings, method=method, hidden_size=hidden_size, rows=rows)
+        given = settings.model_dump(exclude={"epochs", "learning_rate", "precision"})
+        return cls(epochs=auto.epochs, learning_rate=auto.learning_rate, precision=precision, **given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +167,8 @@ class _Loop:
 
     def _started(self) -> Started:
         config = self.bare.config.get_text_config()
-        parameters = sum(p.numel() for p in self.bare.parameters())
+        # Of a module that is trained whole PEFT keeps the original too.
+        parameters = sum(p.numel() for name, p in self.bare.named_parameters() if ".original_module." not in name)
         moving = sum(p.numel() for p in trainable(self.bare).values())
         longest = max(length_of(feature) for feature in self.material.train_features)
         return Started(

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from qingtiao.bundle import Manifest, read_manifest, save_bundle, write_manifest
-from qingtiao.config import PrecisionChoice, RunConfig, parse, read_yaml, resolve_auto
+from qingtiao.config import PrecisionChoice, RunConfig, parse, read_yaml
 from qingtiao.data.clean import clean_test
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import RunError
@@ -188,10 +188,13 @@ class _Run:
         )
 
     def _plan(self, base: LoadedBase, prepared: Prepared) -> Plan:
-        settings = self.config.train
-        auto = resolve_auto(settings, hidden_size=base.hidden_size, rows=len(prepared.dataset.train))
-        given = settings.model_dump(exclude={"epochs", "learning_rate", "precision"})
-        return Plan(epochs=auto.epochs, learning_rate=auto.learning_rate, precision=self.precision, **given)
+        return Plan.of(
+            self.config.train,
+            method=self.config.adapter.method,
+            hidden_size=base.hidden_size,
+            rows=len(prepared.dataset.train),
+            precision=self.precision,
+        )
 
     def _identity(self, base: LoadedBase, prepared: Prepared) -> str:
         """Changes with anything that the weights at the end depend on, and with nothing else."""

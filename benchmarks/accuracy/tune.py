@@ -1,0 +1,122 @@
+"""The evidence for the defaults of small encoders: one setting changed at a time, scored on dev rows only.
+
+    python benchmarks/accuracy/tune.py --data FOLDER [--variants NAME ...] [--jobs N]
+
+Every variant learns the same samples of the training rows of each data set; test rows are never read. A line a run
+goes to the results file, and runs that stand there are skipped. Prints a table: variants by data set and size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from corpora import CORPORA, TASK, prepare, subset
+from methods import fine_tuned
+from results import drop_torn_line
+from run import facts_of
+
+from qingtiao.config import AdapterConfig, BaseConfig, TrainConfig
+from qingtiao.data.split import sample
+from qingtiao.evaluate.metrics import accuracy
+from qingtiao.task import find_task
+
+HERE = Path(__file__).parent
+DEV_ROWS = 1000
+# Each is laid over the defaults: adapter settings, train settings.
+VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "default": ({}, {}),
+    "all-linear+embeddings": ({"target_modules": "all-linear+embeddings"}, {}),
+    "rate 5e-4": ({}, {"learning_rate": 5e-4}),
+    "rate 1e-3": ({}, {"learning_rate": 1e-3}),
+    "rate 2e-3": ({}, {"learning_rate": 2e-3}),
+    "rate 3e-3": ({}, {"learning_rate": 3e-3}),
+    "r 4": ({"r": 4, "alpha": 8}, {}),
+    "r 16": ({"r": 16, "alpha": 32}, {}),
+    "dropout 0.1": ({"dropout": 0.1}, {}),
+    "3 epochs": ({}, {"epochs": 3}),
+    "6 epochs": ({}, {"epochs": 6}),
+    "20 epochs": ({}, {"epochs": 20}),
+    "batch 32": ({}, {"batch_size": 32}),
+    "full": ({"method": "full"}, {}),
+    "full 2e-4": ({"method": "full"}, {"learning_rate": 2e-4}),
+    "full 5e-4": ({"method": "full"}, {"learning_rate": 5e-4}),
+    "head": ({"method": "head"}, {}),
+}
+
+
+def score(variant: str, name: str, size: int, seed: int, folder: Path, base: str) -> float:
+    """Accuracy on dev rows."""
+    import torch
+
+    torch.set_num_threads(1)
+    rows = prepare(name, folder)
+    kind = find_task(TASK)
+    task = kind.fit(rows.train, kind.Options())
+    adapter, settings = VARIANTS[variant]
+    dev = sample(rows.dev, DEV_ROWS, seed=0)
+    logits = fine_tuned(
+        task,
+        subset(rows.train, size, seed=seed),
+        dev,
+        base=BaseConfig(name=base),
+        adapter=AdapterConfig(**adapter),
+        settings=TrainConfig(**{"seed": seed, "precision": "fp32", **settings}),
+    )
+    return accuracy(task.gold(dev), logits.argmax(axis=1))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("QINGTIAO_BENCHMARK_DATA"))
+    parser.add_argument("--results", type=Path, default=HERE / "tuning.jsonl")
+    parser.add_argument("--base", default="mini-zh")
+    parser.add_argument("--only", nargs="+", choices=CORPORA, default=["chnsenticorp", "smp2020_emotion"])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=[100, 1000])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--jobs", type=int, default=1)
+    args = parser.parse_args(argv)
+    if args.data is None:
+        print("没有数据，跳过：用 --data 指出文件夹。| No data, skipped: name the folder with --data.")
+        return
+    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    fingerprint, _, _ = facts_of(args.base)
+    drop_torn_line(args.results)
+    lines = args.results.read_text(encoding="utf-8").splitlines() if args.results.exists() else []
+    done = {tuple(result[:5]): result[5] for line in lines for result in [json.loads(line)]}
+    wanted = [
+        (fingerprint, v, d, n, s) for n in args.sizes for s in args.seeds for d in args.only for v in args.variants
+    ]
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        going = {pool.submit(score, *run[1:], args.data, args.base): run for run in wanted if run not in done}
+        for future in as_completed(going):
+            done[going[future]] = future.result()
+            with args.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([*going[future], round(future.result(), 4)]) + "\n")
+            print(*going[future][1:], f"{100 * future.result():.1f}", flush=True)
+    print(table({run: done[run] for run in wanted}))
+
+
+def table(scores: dict[tuple[str, str, str, int, int], float]) -> str:
+    cells: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for (_, variant, name, size, _), value in scores.items():
+        cells[variant][f"{name} {size}"].append(value)
+    columns = list(next(iter(cells.values())))
+    lines = [f"| | {' | '.join(columns)} | mean |", "|---" * (len(columns) + 2) + "|"]
+    for variant, row in cells.items():
+        means = [100 * float(np.mean(row[column])) for column in columns]
+        lines.append(f"| {variant} | {' | '.join(f'{m:.1f}' for m in [*means, float(np.mean(means))])} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
