@@ -86,7 +86,7 @@ def available(methods: Sequence[str]) -> list[str]:
 
 
 def facts_of(base: str) -> tuple[str, int, PrecisionChoice]:
-    """The fingerprint of the base, its width, and the precision of all runs: settled once, for each probe may end otherwise."""
+    """The fingerprint of the base, its width, and the precision of all runs (settled once: probes may differ)."""
     from qingtiao.models.base import load_base
     from qingtiao.models.device import pick_device, pick_precision
 
