@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qingtiao.data.duplicates import near_matches
+
 WINDOW = 16  # characters two texts must share before one counts as a copy of the other
 
 
@@ -78,7 +80,8 @@ class HeldOut:
 
     def __init__(self, texts: Iterator[str]) -> None:
         windows, self.short = [], set()
-        for text in texts:
+        self.texts = sorted({text for text in texts if text.strip()})
+        for text in self.texts:
             plain = letters(clean(text))
             if len(plain) >= WINDOW:
                 windows.append(window_hashes(plain))
@@ -98,10 +101,9 @@ class HeldOut:
 
 def uncontaminated(path: Path, held_out: HeldOut) -> tuple[list[str], int]:
     """The documents of `path` that copy nothing held out, and how many were dropped."""
-    kept, dropped = [], 0
-    for document in documents(path):
-        if held_out.holds(document):
-            dropped += 1
-        else:
-            kept.append(document)
-    return kept, dropped
+    given = list(documents(path))
+    apart = [document for document in given if not held_out.holds(document)]
+    # Short texts may be near-duplicates without sharing a whole window.
+    matches = near_matches(apart, held_out.texts, threshold=0.5)
+    kept = [document for document, match in zip(apart, matches, strict=True) if match is None]
+    return kept, len(given) - len(kept)
