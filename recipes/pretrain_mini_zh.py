@@ -5,8 +5,9 @@ One command from raw text to the shipped folder::
     python recipes/pretrain_mini_zh.py --corpus CORPUS_DIR --evaluation EVAL_DIR --work runs/mini-zh --out OUT_DIR
 
 `CORPUS_DIR` holds `NAME.txt.xz` files, one document a line, with `␤` for line breaks inside a document. Every text
-file below `EVAL_DIR` is held-out material: a document that shares a run of sixteen characters with it is dropped
-before anything is counted. An interrupted run continues from `--work`. A GPU is used where there is one.
+file below `EVAL_DIR` is held-out material: a document that shares a run of sixteen characters with it, or nearly equals
+a row of it, is dropped before anything is counted. An interrupted run continues from `--work`. A GPU is used where there
+is one.
 
 What was tried, and what each part bought, stands in `docs/mini-zh.md`.
 """
@@ -131,8 +132,6 @@ def train(args: argparse.Namespace) -> None:
 
 
 def moved(batch: Any, device: str) -> Any:
-    if device == "cpu":
-        return batch
     return type(batch)(*(None if t is None else t.to(device) for t in vars(batch).values()))
 
 

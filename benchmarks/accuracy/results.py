@@ -6,9 +6,8 @@ import base64
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from corpora import Size
@@ -17,7 +16,8 @@ from numpy.typing import NDArray
 Bools = NDArray[np.bool_]
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True)
+class Run:
     """What a result is known by. `base` is the fingerprint of the base, `settings` a hash of how it is trained.
 
     Methods without a base leave both empty, so that a new base costs them nothing. An untrained method has size 0.
@@ -31,16 +31,10 @@ class Run(NamedTuple):
     settings: str
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+@dataclass(frozen=True)
+class Result(Run):
     """A run's outcome. `rows` were trained on; `correct` has a bit for each of the `n` test rows, packed, base64."""
 
-    data: str
-    method: str
-    size: Size
-    seed: int
-    base: str
-    settings: str
     accuracy: float
     macro_f1: float
     n: int
@@ -51,7 +45,7 @@ class Result:
 
     @property
     def run(self) -> Run:
-        return Run(self.data, self.method, self.size, self.seed, self.base, self.settings)
+        return Run(**{field.name: getattr(self, field.name) for field in fields(Run)})
 
     def right(self) -> Bools:
         """Whether each test row was right, shape (n,)."""

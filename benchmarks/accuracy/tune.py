@@ -36,7 +36,6 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
     "all-linear+embeddings": ({"target_modules": "all-linear+embeddings"}, {}),
     "rate 5e-4": ({}, {"learning_rate": 5e-4}),
-    "rate 1e-3": ({}, {"learning_rate": 1e-3}),
     "rate 2e-3": ({}, {"learning_rate": 2e-3}),
     "rate 3e-3": ({}, {"learning_rate": 3e-3}),
     "r 4": ({"r": 4, "alpha": 8}, {}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -92,7 +92,7 @@ def carry_out_one(run: Run, setting: Setting) -> Result:
     )
     gold = task.gold(rows.test)
     return Result(
-        *run,
+        **asdict(run),
         accuracy=accuracy(gold, predicted),
         macro_f1=macro_f1(gold, predicted, classes=len(task.labels)),
         n=len(gold),
