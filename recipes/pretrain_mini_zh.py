@@ -6,8 +6,8 @@ One command from raw text to the shipped folder::
 
 `CORPUS_DIR` holds `NAME.txt.xz` files, one document a line, with `␤` for line breaks inside a document. Every text
 file below `EVAL_DIR` is held-out material: a document that shares a run of sixteen characters with it, or nearly equals
-a row of it, is dropped before anything is counted. An interrupted run continues from `--work`. A GPU is used where there
-is one.
+a row of it, is dropped before anything is counted. An interrupted run continues from `--work`. A GPU is used where
+there is one.
 
 What was tried, and what each part bought, stands in `docs/mini-zh.md`.
 """
