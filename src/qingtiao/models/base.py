@@ -43,7 +43,14 @@ class LoadedBase:
         return int(self.model.config.get_text_config().hidden_size)
 
 
-def load_base(name: str, *, revision: str | None, auto_class: str, model_options: Mapping[str, Any]) -> LoadedBase:
+def load_base(
+    name: str,
+    *,
+    revision: str | None,
+    auto_class: str,
+    processor_class: str = "AutoTokenizer",
+    model_options: Mapping[str, Any],
+) -> LoadedBase:
     """The base in float32 with the head that the task wants.
 
     The head, and whatever else is missing from the files, is drawn from torch's global generator: seed it first.
@@ -54,7 +61,7 @@ def load_base(name: str, *, revision: str | None, auto_class: str, model_options
     """
     location = locate(name)
     with _upstream_errors_as_ours(name), quiet_transformers():
-        tokenizer = _load_tokenizer(location, revision)
+        tokenizer = _load_processor(location, revision, processor_class)
         model, info = _auto(auto_class).from_pretrained(
             location,
             revision=revision,
@@ -134,14 +141,18 @@ def _auto(auto_class: str) -> Any:
     return getattr(transformers, auto_class)
 
 
-def _load_tokenizer(location: str, revision: str | None) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(location, revision=revision, trust_remote_code=False)
+def _load_processor(location: str, revision: str | None, processor_class: str) -> Any:
+    return _auto(processor_class).from_pretrained(location, revision=revision, trust_remote_code=False)
 
 
-def _close_tokenizer_gaps(model: Any, tokenizer: Any) -> None:
+def tokenizer_of(processor: Any) -> Any:
+    """The tokenizer inside a processor that also reads images; a tokenizer is its own."""
+    return getattr(processor, "tokenizer", processor)
+
+
+def _close_tokenizer_gaps(model: Any, processor: Any) -> None:
     """Batches need a pad token. Decoders often have none: any token will do, since padding is masked."""
+    tokenizer = tokenizer_of(processor)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     tokenizer.padding_side = "right"
