@@ -85,6 +85,8 @@ class Predictor:
         return self.task.parse(records, options=self.task.options, columns={}, labelled=False)
 
     def _answers(self, rows: Sequence[Row]) -> list[Answer]:
+        if not rows:
+            return []
         features = self.task.encode(rows, self.tokenizer, self.max_length)
         answers = self.task.decode(self._run(features, self.task.infer), rows, self.tokenizer)
         return [

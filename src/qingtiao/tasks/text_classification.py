@@ -18,6 +18,7 @@ from qingtiao.data.columns import texts_of, to_rows
 from qingtiao.data.normalise import Normaliser
 from qingtiao.evaluate.calibrate import fit_temperature
 from qingtiao.evaluate.measures import Measure
+from qingtiao.evaluate.metrics import Ints
 from qingtiao.models.inputs import encode_texts, pad
 from qingtiao.task import Feature, Output, Title
 from qingtiao.types import Record, Row
@@ -122,7 +123,11 @@ class Task:
         return self.classes.model_options()
 
     def check(self, rows: Sequence[Row]) -> None:
-        self.classes.ids(rows)
+        self.gold(rows)
+
+    def gold(self, rows: Sequence[Row]) -> Ints:
+        """Class ids of the rows' targets, shape (rows,)."""
+        return self.classes.ids(rows)
 
     def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         features = encode_texts(tokenizer, [row.text for row in rows], max_length=max_length)

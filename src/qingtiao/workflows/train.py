@@ -119,11 +119,11 @@ class _Run:
         config = self.config
         yield Phase("data")
         kind = find_task(config.task)
+        metric = choosing_score(kind, config.train.metric)
         prepared = self._prepare()
         yield Phase("audit")
         yield Audited(prepared.audit.as_json())
         task = kind.fit(prepared.dataset.train, parse(kind.Options, config.task_options))
-        metric = choosing_score(task, config.train.metric)
         task.check([*prepared.dataset.dev, *prepared.dataset.test])  # refuse unknown labels before hours of work
 
         yield Phase("base")
