@@ -44,6 +44,8 @@ class Row:
             stratified by them.
         parts: the texts of which `text` is the join, for tasks that read more than one.
         fields: the other columns, and whatever else the task needs of the row; JSON values.
+        digest: of what the row holds beside text, such as a picture. Copies agree in it too, and rows that agree in
+            it are near-duplicates whatever their texts.
     """
 
     text: str
@@ -51,6 +53,7 @@ class Row:
     place: Place
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
     parts: tuple[str, ...] = ()
+    digest: str = ""
 
     def with_text(self, text: str) -> Self:
         return replace(self, text=text)

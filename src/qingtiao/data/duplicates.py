@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qingtiao.types import Row
+
 _GRAM = 5
 _SLOTS = 126  # divisible by 1, 2, 3, 6, 7 and 9 rows a band
 _CHUNK = 50_000
@@ -32,6 +34,32 @@ Signatures = NDArray[np.uint32]  # shape (texts, _SLOTS)
 def exact_key(text: str) -> str:
     """What must be equal for two texts to be exact duplicates."""
     return text.strip()
+
+
+def copy_key(row: Row) -> tuple[str, str]:
+    """What must be equal for two rows to be copies."""
+    return exact_key(row.text), row.digest
+
+
+def row_groups(rows: Sequence[Row], *, threshold: float) -> list[int]:
+    """`near_duplicate_groups` of the rows' texts, those joined whose rows agree in a digest."""
+    numbers = near_duplicate_groups([row.text for row in rows], threshold=threshold)
+    groups, first = _Groups(len(rows)), dict[str, int]()
+    for index, (row, number) in enumerate(zip(rows, numbers, strict=True)):
+        groups.join(index, number)
+        if row.digest:
+            groups.join(index, first.setdefault(row.digest, index))
+    return [groups.root(index) for index in range(len(rows))]
+
+
+def row_matches(queries: Sequence[Row], references: Sequence[Row], *, threshold: float) -> list[int | None]:
+    """`near_matches` of the rows' texts; for a row without one, a reference that agrees in the digest."""
+    matches = near_matches([row.text for row in queries], [row.text for row in references], threshold=threshold)
+    first: dict[str, int] = {}
+    for index, row in enumerate(references):
+        if row.digest:
+            first.setdefault(row.digest, index)
+    return [first.get(row.digest) if match is None else match for row, match in zip(queries, matches, strict=True)]
 
 
 def folded(text: str) -> str:

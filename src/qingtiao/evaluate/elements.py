@@ -24,6 +24,8 @@ SYSTEMS = {
     "adapter": ("适配器", "adapter"),
     "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
     "majority": ("多数类", "majority"),
+    "lookalike": ("最像的训练图片", "most similar training image"),
+    "chance": ("随机", "chance"),
 }
 SHOWN_CHARACTERS = 300
 

@@ -15,7 +15,12 @@ SIGNIFICANCE = 0.05
 # Below this the interval of an accuracy is wider than +-7 points at 50 %.
 SMALL_N = 200
 
-NAMES = {"tfidf": (" TF-IDF 基线", "the TF-IDF baseline"), "majority": ("多数类基线", "the majority baseline")}
+NAMES = {
+    "tfidf": (" TF-IDF 基线", "the TF-IDF baseline"),
+    "majority": ("多数类基线", "the majority baseline"),
+    "lookalike": ("最像的训练图片", "the most similar training image"),
+    "chance": ("随机配对", "pairing by chance"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def _layers(base: LoadedBase, heads: Collection[str], wanted: str) -> list[str]:
     return layers
 
 
-def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str, seed: int) -> Any:
+def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str | None, seed: int) -> Any:
     """The base as a `PeftModel` with a new adapter; its random parts depend on `seed` alone.
 
     The methods are those of PEFT, and two more: `full` trains every parameter, `head` the heads only.

@@ -126,7 +126,7 @@ def fingerprint(model: nn.Module, *, skip: set[str]) -> str:
 
 def longest_input(base: LoadedBase, wanted: int) -> int:
     """`wanted`, cut to what the tokenizer and the position table of the base allow; in tokens."""
-    limits = [wanted, int(base.tokenizer.model_max_length)]
+    limits = [wanted, int(tokenizer_of(base.tokenizer).model_max_length)]
     for name, module in base.model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             # RoBERTa-like tables spend their first rows on padding.
