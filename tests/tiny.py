@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +51,22 @@ def write_csv(path: Path, rows: list[tuple[str, str]], header: str = "text,label
     return path
 
 
-def save_char_tokenizer(folder: Path, *, bos_eos: bool = False) -> Any:
-    """A tokenizer over the characters of the test texts, saved into `folder`."""
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+def save_char_tokenizer(
+    folder: Path, *, bos_eos: bool = False, extra: Sequence[str] = (), texts: Iterable[str] = ()
+) -> Any:
+    """A tokenizer over the characters of the test texts and of `texts`, saved into `folder`.
+
+    `extra` are special tokens with the ids from 5 on; with `bos_eos` there is no pad and no mask token.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    characters = sorted({char for text, _ in labelled_texts() for char in text})
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *extra]
+    characters = sorted({char for text in [*(text for text, _ in labelled_texts()), *texts] for char in text})
     vocabulary = {token: index for index, token in enumerate([*special, *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.decoder = decoders.Fuse()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
@@ -71,6 +78,7 @@ def save_char_tokenizer(folder: Path, *, bos_eos: bool = False) -> Any:
         cls_token="[CLS]",
         sep_token="[SEP]",
         eos_token="[SEP]",
+        additional_special_tokens=list(extra),
         **names,
     )
     fast.model_input_names = ["input_ids", "attention_mask"]
