@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tiny import save_char_tokenizer
+from tiny import save_byte_tokenizer, save_char_tokenizer
 
 CLASSES = "AutoModelForSequenceClassification"
 TAGS = "AutoModelForTokenClassification"
@@ -21,13 +21,13 @@ SEQ2SEQ = "AutoModelForSeq2SeqLM"
 EMBEDDING = "AutoModel"
 IMAGE_TO_TEXT = "AutoModelForImageTextToText"
 
-# Of PEFT, by auto class.
-PEFT_TASK_TYPES = {
+# PEFT's, by auto class. Its own type for embeddings passes `inputs_embeds` to the image tower too, which knows none.
+PEFT_TASK_TYPES: dict[str, str | None] = {
     CLASSES: "SEQ_CLS",
     TAGS: "TOKEN_CLS",
     CAUSAL: "CAUSAL_LM",
     SEQ2SEQ: "SEQ_2_SEQ_LM",
-    EMBEDDING: "FEATURE_EXTRACTION",
+    EMBEDDING: None,
     IMAGE_TO_TEXT: "CAUSAL_LM",
 }
 
@@ -67,7 +67,7 @@ class Architecture:
     sizes: Mapping[str, Any]
     heads: Mapping[str, tuple[str, ...]]
     options: Mapping[str, Any] = field(default_factory=dict)  # of the model class
-    padless: bool = False  # its tokenizer has no pad token
+    padless: bool = False  # its tokenizer is of bytes and has no pad token
     images: bool = False  # takes `pixel_values`
 
 
@@ -197,10 +197,13 @@ def build_architecture(name: str, *, vocabulary: int) -> Any:
 
 
 def save_architecture(name: str, folder: Path, *, texts: Iterable[str] = ()) -> str:
-    """Weights, config, a character tokenizer that knows `texts` and, for images, a processor; the folder's path."""
+    """Weights, config, a tokenizer that knows `texts` and, for CLIP, a processor; the folder's path."""
     kind = ARCHITECTURES[name]
     extra = _VISION_TOKENS if "image_token_id" in kind.sizes else ()
-    tokenizer = save_char_tokenizer(folder, bos_eos=kind.padless, extra=extra, texts=texts)
+    if kind.padless:
+        tokenizer = save_byte_tokenizer(folder, extra=extra, texts=texts)
+    else:
+        tokenizer = save_char_tokenizer(folder, texts=texts)
     build_architecture(name, vocabulary=len(tokenizer)).save_pretrained(folder)
     if name == "chinese_clip":
         _save_clip_processor(folder, tokenizer)
@@ -214,6 +217,14 @@ def _save_clip_processor(folder: Path, tokenizer: Any) -> None:
     size = {"height": 16, "width": 16}
     images = ChineseCLIPImageProcessorPil(size=size, crop_size=size, do_center_crop=False)
     ChineseCLIPProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
+
+
+def load_options(auto_class: str) -> dict[str, Any]:
+    """Keywords for `from_pretrained`: three classes where there are classes."""
+    names = ("a", "b", "c")
+    if auto_class not in (CLASSES, TAGS):
+        return {}
+    return {"num_labels": 3, "id2label": dict(enumerate(names)), "label2id": {n: i for i, n in enumerate(names)}}
 
 
 def example_inputs(name: str, auto_class: str) -> dict[str, torch.Tensor]:

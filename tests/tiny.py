@@ -51,17 +51,15 @@ def write_csv(path: Path, rows: list[tuple[str, str]], header: str = "text,label
     return path
 
 
-def save_char_tokenizer(
-    folder: Path, *, bos_eos: bool = False, extra: Sequence[str] = (), texts: Iterable[str] = ()
-) -> Any:
+def save_char_tokenizer(folder: Path, *, bos_eos: bool = False, texts: Iterable[str] = ()) -> Any:
     """A tokenizer over the characters of the test texts and of `texts`, saved into `folder`.
 
-    `extra` are special tokens with the ids from 5 on; with `bos_eos` there is no pad and no mask token.
+    With `bos_eos` there is no pad and no mask token.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *extra]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     characters = sorted({char for text in [*(text for text, _ in labelled_texts()), *texts] for char in text})
     vocabulary = {token: index for index, token in enumerate([*special, *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
@@ -78,8 +76,37 @@ def save_char_tokenizer(
         cls_token="[CLS]",
         sep_token="[SEP]",
         eos_token="[SEP]",
-        additional_special_tokens=list(extra),
         **names,
+    )
+    fast.model_input_names = ["input_ids", "attention_mask"]
+    fast.save_pretrained(folder)
+    return fast
+
+
+def save_byte_tokenizer(folder: Path, *, extra: Sequence[str] = (), texts: Iterable[str] = ()) -> Any:
+    """A byte-level BPE of about 400 tokens as decoders have, saved into `folder`: nothing added to texts, no pad token.
+
+    `extra` are special tokens; their ids begin at 5.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "<|im_start|>", "<|endoftext|>", "<|im_end|>", *extra]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([*(text for text, _ in labelled_texts()), *texts], trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=64,
+        eos_token="<|endoftext|>",
+        additional_special_tokens=special[4:],
     )
     fast.model_input_names = ["input_ids", "attention_mask"]
     fast.save_pretrained(folder)
