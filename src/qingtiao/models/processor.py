@@ -52,7 +52,8 @@ def load_processor(location: str, *, revision: str | None, processor_class: str)
 def _knows(processor: Any, rows: int) -> bool:
     """Whether it reads text. Embedding tables hold spare rows to make their size round, but never as many as half."""
     tokenizer = tokenizer_of(processor)
-    return len(tokenizer) > rows / 2 and len(tokenizer("文本", add_special_tokens=False)["input_ids"]) > 0
+    words = len(tokenizer) - len(set(tokenizer.all_special_ids))
+    return words > rows / 2 and len(tokenizer("文本", add_special_tokens=False)["input_ids"]) > 0
 
 
 def close_gaps(processor: Any, model: Any) -> None:
