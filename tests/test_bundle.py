@@ -20,9 +20,11 @@ from qingtiao.config import BaseConfig, DataConfig, RunConfig, TrainConfig
 from qingtiao.errors import BundleError, QingtiaoError
 from qingtiao.events import Proved
 from qingtiao.proof import prove
+from qingtiao.types import Place, Row
 from qingtiao.workflows.train import train
 
 TEXTS = ["很好吃！", "太难吃。", "服务周到，朋友也这么说", "房间干净值得推荐" * 5]
+ROWS = [Row(text, "好", Place("test", number)) for number, text in enumerate(TEXTS)]
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +75,7 @@ def test_empty_text_gets_the_training_shares(run: Path) -> None:
     predictor = qingtiao.load(run / "bundle")
     blank, spoken = predictor.predict([" \u200b\n", "很好吃"])
     assert blank.notice is not None and spoken.notice is None
-    assert dict(blank.probabilities) == dict(zip(predictor.labels, predictor.task.shares, strict=True))  # type: ignore[attr-defined]
+    assert dict(blank.probabilities) == dict(zip(predictor.labels, predictor.task.classes.shares, strict=True))  # type: ignore[attr-defined]
 
 
 def test_order_and_batching_do_not_matter(run: Path) -> None:
@@ -95,7 +97,7 @@ def test_vanilla_peft_gives_the_same_logits(run: Path, tiny_base: str) -> None:
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    expected = load_bundle(run / "bundle", merge=False).logits(TEXTS[:3])
+    expected = np.stack(load_bundle(run / "bundle", merge=False).judge(ROWS[:3]))
     base = AutoModelForSequenceClassification.from_pretrained(tiny_base, num_labels=2)
     model = PeftModel.from_pretrained(base, str(run / "bundle")).eval()
     tokenizer = AutoTokenizer.from_pretrained(str(run / "bundle"))
@@ -107,15 +109,15 @@ def test_vanilla_peft_gives_the_same_logits(run: Path, tiny_base: str) -> None:
 
 
 def test_merging_moves_logits_by_rounding_only(run: Path) -> None:
-    merged, unmerged = (load_bundle(run / "bundle", merge=merge).logits(TEXTS) for merge in (True, False))
+    merged, unmerged = (np.stack(load_bundle(run / "bundle", merge=merge).judge(ROWS)) for merge in (True, False))
     assert np.abs(merged - unmerged).max() < 1e-5
 
 
 def test_a_wrong_proof_fails(run: Path) -> None:
-    expected = load_bundle(run / "bundle", merge=False).logits(TEXTS)
-    assert prove(run / "bundle", TEXTS, expected) < 1e-5
+    expected = load_bundle(run / "bundle", merge=False).judge(ROWS)
+    assert prove(run / "bundle", ROWS, expected) < 1e-5
     with pytest.raises(QingtiaoError, match="Δlogit"):
-        prove(run / "bundle", TEXTS, expected + 0.01)
+        prove(run / "bundle", ROWS, [logits + 0.01 for logits in expected])
 
 
 # --- damage -------------------------------------------------------------------------------------
@@ -135,6 +137,14 @@ def manifest_changed(**changes: Any) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         path = folder / "qingtiao.json"
         path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+
+    return damage
+
+
+def state_changed(**changes: Any) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        state = json.loads((folder / "qingtiao.json").read_text(encoding="utf-8"))["task_state"]
+        manifest_changed(task_state={**state, **changes})(folder)
 
     return damage
 
@@ -173,11 +183,11 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
     "newer format": manifest_changed(format=99),
     "unknown task": manifest_changed(task="no_such_task"),
     "task outside the folder": manifest_changed(task="../../os"),
-    "three labels": manifest_changed(task_state={"labels": ["a", "b", "c"], "shares": [0.3, 0.3, 0.4]}),
-    "equal labels": manifest_changed(task_state={"labels": ["a", "a"], "shares": [0.5, 0.5]}),
-    "labels of numbers": manifest_changed(task_state={"labels": [1, 2], "shares": [0.5, 0.5]}),
+    "three labels": state_changed(labels=["a", "b", "c"], shares=[0.3, 0.3, 0.4]),
+    "equal labels": state_changed(labels=["a", "a"]),
+    "labels of numbers": state_changed(labels=[1, 2]),
     "no labels": manifest_changed(task_state={}),
-    "zero temperature": manifest_changed(temperature=0),
+    "zero temperature": state_changed(temperature=0),
     "broken tokenizer": lambda f: (f / "tokenizer.json").write_text("{}", encoding="utf-8"),
     "another base": lambda f: manifest_changed(
         base={**json.loads((f / "qingtiao.json").read_text(encoding="utf-8"))["base"], "fingerprint": "0" * 64}

@@ -95,7 +95,6 @@ def test_nothing_is_suggested_when_nothing_comes_near() -> None:
         ("base.max_length", 4),
         ("adapter.dropout", 1),
         ("adapter.alpha", 0),
-        ("train.metric", "f1"),
         ("train.precision", "fp16"),
         ("train.warmup", -0.1),
         ("train.seed", 2**32),

@@ -11,7 +11,7 @@ import numpy as np
 from qingtiao.config import AdapterConfig, BaseConfig, PrecisionChoice, TrainConfig, resolve_auto
 from qingtiao.evaluate.baseline import fit_majority, fit_tfidf
 from qingtiao.evaluate.metrics import Floats, Ints
-from qingtiao.task import Task
+from qingtiao.task import Task, choosing_score
 from qingtiao.types import Row
 
 # In the order of what they cost.
@@ -87,7 +87,7 @@ def fine_tuned(
     from qingtiao.models.adapter import add_adapter
     from qingtiao.models.base import load_base, longest_input
     from qingtiao.models.device import pick_device, pick_precision
-    from qingtiao.models.forward import run_logits
+    from qingtiao.models.forward import run_rows
     from qingtiao.train.loop import Material, Plan, train
 
     set_seed(settings.seed)
@@ -103,6 +103,7 @@ def fine_tuned(
         hidden_size=loaded.hidden_size,
         rows=len(train_rows),
         precision=pick_precision(settings.precision, device),
+        metric=choosing_score(task, settings.metric),
     )
     material = Material(
         train_features=task.encode(train_rows, loaded.tokenizer, max_length),
@@ -113,4 +114,5 @@ def fine_tuned(
     for _ in train(model, task, material, plan):
         pass
     features = task.encode(test_rows, loaded.tokenizer, max_length)
-    return run_logits(model, features, material.collate, device=device, precision="fp32").astype(np.float64)
+    logits = run_rows(model, features, material.collate, task.infer, device=device, precision="fp32")
+    return np.stack(logits).astype(np.float64)

@@ -25,6 +25,7 @@ from qingtiao.errors import BundleError, ConfigError
 from qingtiao.files import atomic_write_text, disk_errors_as_ours, file_sha256
 from qingtiao.models.base import LoadedBase, load_base, quiet_transformers
 from qingtiao.models.device import pick_device, pick_precision
+from qingtiao.models.processor import tokenizer_of
 from qingtiao.predict import Predictor
 from qingtiao.task import Task, find_task
 
@@ -49,7 +50,6 @@ class Manifest(Settings):
     task_state: dict[str, Any]
     normalise: NormaliseConfig
     max_length: int = Field(ge=1)
-    temperature: float = Field(gt=0)
     base: BaseRecord
     adapter_sha256: str
     data: dict[str, Any]
@@ -131,6 +131,7 @@ def load_bundle(folder: Path, *, base: str | None = None, merge: bool = True) ->
         base or manifest.base.name,
         revision=None if base else manifest.base.revision,
         auto_class=task.auto_class,
+        processor_class=task.processor_class,
         model_options=task.model_options(),
     )
     _refuse_another_base(folder, manifest, loaded)
@@ -142,10 +143,9 @@ def load_bundle(folder: Path, *, base: str | None = None, merge: bool = True) ->
     return Predictor(
         task=task,
         model=model.eval().to(device),
-        tokenizer=_tokenizer(folder, loaded),
+        tokenizer=_processor(folder, loaded, task.processor_class),
         normaliser=Normaliser(manifest.normalise),
         max_length=manifest.max_length,
-        temperature=manifest.temperature,
         device=device,
         precision=pick_precision("fp32", device),
     )
@@ -232,19 +232,19 @@ def _refuse_a_changed_adapter(folder: Path, manifest: Manifest) -> None:
         raise _damaged(folder / _ADAPTER, "校验和与保存时不同 | its checksum is not the one it was saved with")
 
 
-def _tokenizer(folder: Path, loaded: LoadedBase) -> Any:
-    from transformers import AutoTokenizer
+def _processor(folder: Path, loaded: LoadedBase, processor_class: str) -> Any:
+    import transformers
 
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+            auto = getattr(transformers, processor_class)
+            processor = auto.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
     except Exception as error:  # whatever damaged tokenizer files make upstream raise
         raise _damaged(folder / "tokenizer.json", f"{type(error).__name__}: {error}") from error
-    if len(tokenizer) != len(loaded.tokenizer):
-        raise _damaged(
-            folder / "tokenizer.json", f"{len(tokenizer)} 个词元 | tokens, 基座 | base {len(loaded.tokenizer)}"
-        )
-    return tokenizer
+    theirs, ours = len(tokenizer_of(processor)), len(tokenizer_of(loaded.tokenizer))
+    if theirs != ours:
+        raise _damaged(folder / "tokenizer.json", f"{theirs} 个词元 | tokens, 基座 | base {ours}")
+    return processor
 
 
 def _damaged(path: Path, reason: str) -> BundleError:

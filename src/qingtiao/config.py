@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qingtiao.errors import ConfigError
 
-Metric = Literal["accuracy", "macro_f1", "loss"]
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
 
 
@@ -51,6 +50,10 @@ class DataConfig(Settings):
     label_column: str | None = Field(
         None, description="标签列名；不给就按名字找 | label column; found by name when absent"
     )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="任务需要的其它列，例如 text_b: 句子2 | further columns of a task, for example text_b: sentence2",
+    )
     encoding: str | None = Field(None, description="文件编码；不给就检测 | file encoding; detected when absent")
     sample: int | None = Field(None, ge=1, description="随机抽多少行训练 | train on a random sample of this many rows")
     clean: bool = Field(False, description="训练前去重、去坏行 | drop duplicate and damaged rows before training")
@@ -62,6 +65,11 @@ class DataConfig(Settings):
         le=1,
         description="5-gram Jaccard 达到多少算近似重复 | 5-gram Jaccard from which two texts are near-duplicates",
     )
+
+    def named_columns(self) -> dict[str, str]:
+        """Role to column, of those that are named."""
+        usual = {"text": self.text_column, "label": self.label_column}
+        return {**{role: name for role, name in usual.items() if name is not None}, **self.columns}
 
 
 class BaseConfig(Settings):
@@ -112,7 +120,10 @@ class TrainConfig(Settings):
     clip: float = Field(1.0, gt=0, description="梯度范数上限 | gradient norm limit")
     precision: PrecisionChoice = Field("auto", description="auto 会先测速再选 | auto probes, then chooses")
     group_by_length: bool = Field(True, description="长短相近的排一批，少填充 | batch rows of similar length together")
-    metric: Metric = Field("macro_f1", description="按哪个指标选最好的模型 | metric that picks the best model")
+    metric: str = Field(
+        "auto",
+        description="按哪个指标选最好的模型；auto 由任务定 | score that picks the best model; auto: the task's own",
+    )
     patience: int = Field(
         3, ge=0, description="多少遍没有进步就停，0 为不停 | epochs without progress before stopping; 0 never"
     )

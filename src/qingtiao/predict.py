@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from qingtiao.answers import Answer
+from qingtiao.config import parse
 from qingtiao.data.normalise import Normaliser
 from qingtiao.language import say
 from qingtiao.models.device import Precision
-from qingtiao.models.forward import run_logits
-from qingtiao.task import Task
-from qingtiao.types import Place, Prediction, Row
+from qingtiao.models.forward import Forward, run_rows
+from qingtiao.task import Output, Task
+from qingtiao.types import Place, Record, Row
+
+Input = str | Mapping[str, Any]
 
 # Rows that `stream` holds at a time: enough to put rows of like length together, little memory.
 _CHUNK = 1024
@@ -24,17 +26,13 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, slots=True)
 class Predictor:
-    """A model with everything that turns raw text into answers the way training did.
-
-    `temperature` divides the logits before they become probabilities (Guo et al. 2017, section 4.2).
-    """
+    """A model with everything that turns raw input into answers the way training did."""
 
     task: Task
     model: Any
     tokenizer: Any
     normaliser: Normaliser
     max_length: int
-    temperature: float
     device: torch.device
     precision: Precision
 
@@ -42,55 +40,69 @@ class Predictor:
     def labels(self) -> tuple[str, ...]:
         return self.task.labels
 
-    def predict(self, texts: Sequence[str]) -> list[Prediction]:
-        """One answer per text, in order.
+    def predict(self, inputs: Sequence[Input]) -> list[Any]:
+        """One answer (see `qingtiao.answers`) per input, in order.
 
-        A text with nothing in it after normalisation gets the training shares; one longer than the model's
-        limit is cut. Both say so in `notice`.
+        An input is a mapping with the fields of `task.Input`; a bare string is its first field. One with nothing in it
+        after normalisation gets the task's blank answer; one longer than the model's limit is cut. Both say so in
+        `notice`.
 
         Raises:
-            TypeError: `texts` is one string, or holds something that is not a string.
+            TypeError: `inputs` is one string, or holds something that is neither a string nor a mapping.
+            ConfigError: a mapping lacks a field or holds one that the task does not know.
+            DataError: a field cannot be read.
         """
-        if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
-            raise TypeError("predict takes a list of strings, for example predict(['真好吃'])")
-        rows = [Row(self.normaliser(text), None, Place("", index)) for index, text in enumerate(texts)]
-        spoken = [row for row in rows if row.text]
-        answers = dict(zip((row.place.row for row in spoken), self._answers(spoken), strict=True))
-        return [answers.get(index) or self.task.blank_answer() for index in range(len(rows))]
+        if isinstance(inputs, str | Mapping) or not all(isinstance(one, str | Mapping) for one in inputs):
+            raise TypeError("predict takes a list of strings or mappings, for example predict(['真好吃'])")
+        return self.answer(self._rows(inputs))
 
-    def stream(self, texts: Iterable[str]) -> Iterator[Prediction]:
-        """Like `predict` for any number of texts, in constant memory."""
-        texts = iter(texts)
-        while chunk := list(islice(texts, _CHUNK)):
+    def answer(self, rows: Sequence[Row]) -> list[Any]:
+        """`predict` for rows that the task has parsed; their targets are not looked at."""
+        asked = [self.task.normalised(row, self.normaliser).unanswered() for row in rows]
+        spoken = [index for index, row in enumerate(asked) if row.text]
+        answers = dict(zip(spoken, self._answers([asked[index] for index in spoken]), strict=True))
+        return [answers.get(index) or self.task.blank_answer() for index in range(len(asked))]
+
+    def stream(self, inputs: Iterable[Input]) -> Iterator[Any]:
+        """Like `predict` for any number of inputs, in constant memory."""
+        inputs = iter(inputs)
+        while chunk := list(islice(inputs, _CHUNK)):
             yield from self.predict(chunk)
 
-    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Raw scores of shape (texts, classes): normalised and cut, but without temperature."""
-        return self._logits([Row(self.normaliser(text), None, Place("", 0)) for text in texts])
+    def judge(self, rows: Sequence[Row]) -> list[Output]:
+        """What the task's scores come of, an array a row that holds a target."""
+        rows = [self.task.normalised(row, self.normaliser) for row in rows]
+        return self._run(self.task.encode(rows, self.tokenizer, self.max_length), self.task.judge)
 
-    def _answers(self, rows: Sequence[Row]) -> list[Prediction]:
+    def _rows(self, inputs: Sequence[Input]) -> list[Row]:
+        kind = self.task.Input
+        first = next(iter(kind.model_fields))
+        mappings = [one if isinstance(one, Mapping) else {first: one} for one in inputs]
+        records = [
+            Record(parse(kind, mapping).model_dump(), Place("input", number))
+            for number, mapping in enumerate(mappings, start=1)
+        ]
+        return self.task.parse(records, options=self.task.options, columns={}, labelled=False)
+
+    def _answers(self, rows: Sequence[Row]) -> list[Answer]:
         if not rows:
             return []
-        answers = self.task.decode(self._logits(rows) / self.temperature)
+        features = self.task.encode(rows, self.tokenizer, self.max_length)
+        answers = self.task.decode(self._run(features, self.task.infer), rows, self.tokenizer)
         return [
-            replace(answer, notice=self._cut_notice()) if self._is_cut(row) else answer
-            for answer, row in zip(answers, rows, strict=True)
+            replace(answer, notice=answer.notice or self._cut_notice()) if feature.get("cut") else answer  # type: ignore[type-var]
+            for answer, feature in zip(answers, features, strict=True)
         ]
 
-    def _logits(self, rows: Sequence[Row]) -> NDArray[np.float32]:
-        return run_logits(
+    def _run(self, features: Sequence[Mapping[str, Any]], forward: Forward) -> list[Output]:
+        return run_rows(
             self.model,
-            self.task.encode(rows, self.tokenizer, self.max_length),
-            lambda features: self.task.collate(features, self.tokenizer),
+            features,
+            lambda batch: self.task.collate(batch, self.tokenizer),
+            forward,
             device=self.device,
             precision=self.precision,
         )
-
-    def _is_cut(self, row: Row) -> bool:
-        # No tokenizer makes more tokens than bytes, so most rows need no second look.
-        if len(row.text.encode("utf-8", "replace")) + 8 <= self.max_length:
-            return False
-        return len(self.tokenizer(row.text, verbose=False)["input_ids"]) > self.max_length
 
     def _cut_notice(self) -> str:
         return say(f"文本过长，只读了前 {self.max_length} 个词元", f"only the first {self.max_length} tokens were read")

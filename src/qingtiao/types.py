@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
@@ -25,17 +25,43 @@ class Record:
     place: Place
 
 
+class References(tuple[str, ...]):
+    """Outputs that are all right for one input, the first of which is learnt.
+
+    Two rows with one text and other references do not contradict each other, as two labels would.
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as a task sees it. `text` is what duplicates are judged by; `target` is what is to be learnt."""
+    """One row as a task sees it.
+
+    Attributes:
+        text: what duplicates are judged by, and what a report shows.
+        target: what is to be learnt; None where nobody knows. A `str` is a class: these are counted, and splits are
+            stratified by them.
+        parts: the texts of which `text` is the join, for tasks that read more than one.
+        fields: the other columns, and whatever else the task needs of the row; JSON values.
+    """
 
     text: str
     target: Any
     place: Place
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    parts: tuple[str, ...] = ()
 
     def with_text(self, text: str) -> Self:
         return replace(self, text=text)
+
+    def with_parts(self, parts: Sequence[str]) -> Self:
+        """`text` becomes the parts, a line each; empty when all of them are."""
+        return replace(self, text="\n".join(parts) if any(parts) else "", parts=tuple(parts))
+
+    def unanswered(self) -> Self:
+        """The same question without its target."""
+        return replace(self, target=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +76,3 @@ class Dataset:
         """The splits that hold rows, in the order train, dev, test."""
         named = {"train": self.train, "dev": self.dev, "test": self.test}
         return {name: rows for name, rows in named.items() if rows}
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """One answer. `probabilities` is by label name and sums to 1; `notice` says what is special, if anything."""
-
-    label: str
-    probabilities: Mapping[str, float]
-    notice: str | None = None
-
-    @property
-    def confidence(self) -> float:
-        return self.probabilities[self.label]

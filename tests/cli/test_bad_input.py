@@ -67,6 +67,8 @@ CASES: dict[str, tuple[Make, int, str]] = {
     "unknown task": (good("--task", "text_clasification"), 2, "text_classification"),
     "unknown setting": (good("--set", "train.epoch=3"), 2, "epochs"),
     "two mistakes": (good("--set", "train.epochs=0", "--set", "adapter.r=-1"), 2, "adapter.r"),
+    "unknown score": (good("--set", "train.metric=f1"), 2, "macro_f1"),
+    "column without a name": (good("--column", "text_b="), 2, "text_b="),
     "set without value": (good("--set", "train.epochs"), 2, "train.epochs"),
     "unknown method": (good("--set", "adapter.method=lroa", "--base", "mini-zh"), 2, "lora"),
     "missing config": (good("--config", "no.yaml"), 2, "no.yaml"),
@@ -80,7 +82,7 @@ CASES: dict[str, tuple[Make, int, str]] = {
 
 
 def test_the_list_of_mistakes_is_whole() -> None:
-    assert len(CASES) == 39
+    assert len(CASES) == 41
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

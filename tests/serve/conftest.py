@@ -28,7 +28,6 @@ def predictor(tiny_base: str) -> Predictor:
         tokenizer=base.tokenizer,
         normaliser=Normaliser(NormaliseConfig()),
         max_length=32,
-        temperature=1.0,
         device=torch.device("cpu"),
         precision="fp32",
     )

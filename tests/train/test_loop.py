@@ -17,7 +17,7 @@ from qingtiao.errors import RunError
 from qingtiao.events import Evaluated, Finished, Saved, Started, Step
 from qingtiao.models.adapter import add_adapter, trainable_state
 from qingtiao.models.base import load_base
-from qingtiao.task import find_task
+from qingtiao.task import Chosen, find_task
 from qingtiao.train.batches import epoch_batches
 from qingtiao.train.checkpoint import CheckpointStore
 from qingtiao.train.loop import Material, Plan, train
@@ -33,7 +33,7 @@ PLAN = Plan(
     clip=1.0,
     precision="fp32",
     group_by_length=True,
-    metric="macro_f1",
+    metric=Chosen("macro_f1", True),
     patience=0,
     seed=7,
     checkpoint_seconds=1e9,

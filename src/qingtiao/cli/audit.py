@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from qingtiao.cli.options import AsJson, Dev, Encoding, LabelColumn, Test, TextColumn
+from qingtiao.cli.options import AsJson, Columns, Dev, Encoding, LabelColumn, TaskName, Test, TextColumn, columns_of
 from qingtiao.cli.output import print_json, stderr, stdout
 from qingtiao.config import DataConfig, parse
 from qingtiao.language import say
@@ -26,6 +26,8 @@ def audit(
     ] = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
+    columns: Columns = None,
+    task: TaskName = None,
     encoding: Encoding = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,12 +43,14 @@ def audit(
             "test": test,
             "text_column": text_column,
             "label_column": label_column,
+            "columns": columns_of(columns),
             "encoding": encoding,
         },
     )
     with stderr.status(say("体检中……", "Auditing…")):
-        report = run(data)
-        fixed = write_fixed(data, fix) if fix else None
+        named = {"task": task} if task else {}
+        report = run(data, **named)
+        fixed = write_fixed(data, fix, **named) if fix else None
     if as_json:
         print_json({**report.as_json(), **({"fixed": fixed.as_json()} if fixed else {})})
         return

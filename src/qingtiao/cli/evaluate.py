@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qingtiao.cli.options import AsJson, Bundle, Encoding, LabelColumn, TextColumn
+from qingtiao.cli.options import AsJson, Bundle, Columns, Encoding, LabelColumn, TextColumn, columns_of
 from qingtiao.cli.output import print_json, scores_line, stderr, stdout
 from qingtiao.config import DataConfig, parse
 from qingtiao.language import say
@@ -17,6 +17,7 @@ def evaluate(
     data: Annotated[str, typer.Argument(help=say("带标签的数据", "labelled data"), metavar="DATA")],
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
+    columns: Columns = None,
     encoding: Encoding = None,
     as_json: AsJson = False,
 ) -> None:
@@ -25,7 +26,13 @@ def evaluate(
 
     settings = parse(
         DataConfig,
-        {"train": data, "text_column": text_column, "label_column": label_column, "encoding": encoding},
+        {
+            "train": data,
+            "text_column": text_column,
+            "label_column": label_column,
+            "columns": columns_of(columns),
+            "encoding": encoding,
+        },
     )
     with stderr.status(say("评测中……", "Evaluating…")):
         block = run(bundle, settings)

@@ -33,7 +33,12 @@ def percent(value: float) -> str:
 
 
 def scores_line(name: str, block: Mapping[str, Any]) -> str:
-    """One line of a table of scores, as text: accuracy with its interval, macro-F1, rows."""
-    low, high = block["accuracy_ci"]
-    interval = f"[{percent(low)}, {percent(high)}]"
-    return f"{name}  {percent(block['accuracy'])}  {interval}  macro-F1 {percent(block['macro_f1'])}  n={block['n']}"
+    """One line of a table of scores, as text: every score that has an interval, and the number of rows."""
+    scores = [score.removesuffix("_ci") for score in block if score.endswith("_ci")]
+    shown = [f"{score} {_shown(block[score])} [{', '.join(map(_shown, block[f'{score}_ci']))}]" for score in scores]
+    return "  ".join([name, *shown, f"n={block['n']}"])
+
+
+def _shown(value: float) -> str:
+    """In percent where the value may be a share."""
+    return percent(value) if -1 <= value <= 1 else f"{value:.3f}"

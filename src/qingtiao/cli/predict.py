@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.progress import TextColumn as Words
 
-from qingtiao.cli.options import AsJson, Bundle, Encoding, TextColumn
-from qingtiao.cli.output import percent, print_json, stderr, stdout
+from qingtiao.cli.options import AsJson, Bundle, Columns, Encoding, TextColumn, columns_of
+from qingtiao.cli.output import print_json, stderr, stdout
 from qingtiao.errors import ConfigError
 from qingtiao.language import say
 
@@ -26,6 +27,7 @@ def predict(
     source: Annotated[Path | None, typer.Option("--input", help=say("要判断的文件", "a file of texts"))] = None,
     target: Annotated[Path | None, typer.Option("--output", help=say("结果写到这里", "where answers go"))] = None,
     text_column: TextColumn = None,
+    columns: Columns = None,
     encoding: Encoding = None,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +43,8 @@ def predict(
 
     predictor = load_bundle(bundle)
     if source is not None and target is not None:
-        rows = _file(predictor, source, target, text_column=text_column, encoding=encoding)
+        named = {**({"text": text_column} if text_column else {}), **columns_of(columns)}
+        rows = _file(predictor, source, target, columns=named, encoding=encoding)
         if as_json:
             print_json({"rows": rows, "output": str(target)})
         else:
@@ -51,32 +54,40 @@ def predict(
 
 
 def _texts(predictor: Predictor, texts: Sequence[str], *, as_json: bool) -> None:
-    answers = predictor.predict(texts)
+    inputs = [_input(predictor, text) for text in texts]
+    answers = predictor.predict(inputs)
     if as_json:
-        print_json(
-            [
-                {"text": t, "label": a.label, "probabilities": dict(a.probabilities), "notice": a.notice}
-                for t, a in zip(texts, answers, strict=True)
-            ]
-        )
+        asked = [one if isinstance(one, dict) else {"text": one} for one in inputs]
+        print_json([{**question, **answer.as_json()} for question, answer in zip(asked, answers, strict=True)])
         return
     for text, answer in zip(texts, answers, strict=True):
         notice = f"  [yellow]{escape(answer.notice)}[/]" if answer.notice else ""
-        stdout.print(f"[bold]{escape(answer.label)}[/]  {percent(answer.confidence)}  {escape(text)}{notice}")
+        stdout.print(f"[bold]{escape(answer.headline)}[/]  {escape(text)}{notice}")
 
 
-def _file(predictor: Predictor, source: Path, target: Path, *, text_column: str | None, encoding: str | None) -> int:
+def _input(predictor: Predictor, text: str) -> str | dict[str, Any]:
+    """Where a task asks for more than one thing, a JSON object gives them by name."""
+    if len(predictor.task.Input.model_fields) > 1 and text.lstrip().startswith("{"):
+        try:
+            given: dict[str, Any] = json.loads(text)
+        except ValueError:
+            return text
+        return given
+    return text
+
+
+def _file(predictor: Predictor, source: Path, target: Path, *, columns: Mapping[str, str], encoding: str | None) -> int:
     from qingtiao.data.read import count_records
     from qingtiao.workflows.predict import predict_file
 
-    columns = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
+    shown = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*shown, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
         bar = progress.add_task(say("判断", "Classifying"), total=count_records(source))
         return predict_file(
             predictor,
             source,
             target,
-            text_column=text_column,
+            columns=columns,
             encoding=encoding,
             on_progress=lambda rows: progress.advance(bar, rows),
         )

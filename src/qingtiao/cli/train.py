@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from qingtiao.cli.options import AsJson, Base, Dev, Encoding, LabelColumn, Sample, Seed, Test, TextColumn, described
+from qingtiao.cli.options import (
+    AsJson,
+    Base,
+    Columns,
+    Dev,
+    Encoding,
+    LabelColumn,
+    Sample,
+    Seed,
+    TaskName,
+    Test,
+    TextColumn,
+    columns_of,
+    described,
+)
 from qingtiao.cli.output import print_json, scores_line, stdout
 from qingtiao.cli.progress import follow
 from qingtiao.config import DataConfig, RunConfig, assignments, merge, parse, read_yaml
@@ -23,13 +37,14 @@ def train(
     data: Annotated[str | None, typer.Option("--data", help=described(DataConfig, "train"))] = None,
     dev: Dev = None,
     test: Test = None,
-    task: Annotated[str | None, typer.Option("--task", help=described(RunConfig, "task"))] = None,
+    task: TaskName = None,
     base: Base = None,
     sample: Sample = None,
     seed: Seed = None,
     clean: Annotated[bool, typer.Option("--clean", help=described(DataConfig, "clean"))] = False,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
+    columns: Columns = None,
     encoding: Encoding = None,
     config: Annotated[
         Path | None, typer.Option("--config", help=say("YAML 配置；命令行优先", "a YAML config; flags win over it"))
@@ -58,6 +73,7 @@ def train(
             "clean": clean or None,
             "text_column": text_column,
             "label_column": label_column,
+            "columns": columns_of(columns) or None,
             "encoding": encoding,
         },
         "base": {"name": base},

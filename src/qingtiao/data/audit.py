@@ -11,7 +11,7 @@ import numpy as np
 from qingtiao.data.damage import is_damaged
 from qingtiao.data.duplicates import exact_key, near_duplicate_groups, near_matches
 from qingtiao.data.findings import AuditReport, Finding, Words, examples
-from qingtiao.types import Dataset, Row
+from qingtiao.types import Dataset, References, Row
 
 __all__ = ["AuditReport", "Finding", "audit"]
 
@@ -175,7 +175,8 @@ def _torn(rows: Sequence[Row]) -> list[list[Row]]:
     """The rows of each text that carries more than one label."""
     alike: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        alike[exact_key(row.text)].append(row)
+        if not isinstance(row.target, References):
+            alike[exact_key(row.text)].append(row)
     return [group for group in alike.values() if len({str(row.target) for row in group}) > 1]
 
 

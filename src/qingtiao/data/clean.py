@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from qingtiao.data.damage import is_damaged, repaired
 from qingtiao.data.duplicates import exact_key, near_matches
-from qingtiao.types import Dataset, Place, Row
+from qingtiao.types import Dataset, Place, References, Row
 
 Reason = Literal["mojibake", "empty", "damaged", "contradiction", "duplicate", "leak"]
 
@@ -108,14 +108,17 @@ def _drop(
 def _torn_texts(rows: Iterable[Row]) -> set[str]:
     targets = defaultdict(set)
     for row in rows:
-        targets[exact_key(row.text)].add(str(row.target))
+        if not isinstance(row.target, References):
+            targets[exact_key(row.text)].add(str(row.target))
     return {text for text, found in targets.items() if len(found) > 1}
 
 
 def _drop_copies(split: str, rows: Iterable[Row], log: list[Touched]) -> tuple[Row, ...]:
-    first: dict[str, Row] = {}
+    first: dict[tuple[str, Any], Row] = {}
     for row in rows:
-        earlier = first.setdefault(exact_key(row.text), row)
+        # One source may be taught with several references; a copy is what repeats both.
+        other = row.target if isinstance(row.target, References) else None
+        earlier = first.setdefault((exact_key(row.text), other), row)
         if earlier is not row:
             log.append(Touched(row.place, split, "dropped", "duplicate", row.text, None, earlier.place))
     return tuple(first.values())

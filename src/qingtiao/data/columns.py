@@ -35,7 +35,18 @@ def find_text_column(names: Sequence[str], *, wanted: str | None, source: str) -
     Raises:
         DataError: there is none; lists the columns and the nearest.
     """
-    return _find(names, wanted, _TEXT_NAMES, source=source, flag="--text-column", kind=("文本列", "text column"))
+    return _find(names, wanted, _TEXT_NAMES, source=source, flag="--text-column ", kind=("文本列", "text column"))
+
+
+def find_column(
+    names: Sequence[str], *, wanted: str | None, usual: Sequence[str], source: str, role: str, kind: tuple[str, str]
+) -> str:
+    """The column of a task's own `role`: the one named, else the first of the `usual` names that is there.
+
+    Raises:
+        DataError: there is none; lists the columns and the nearest.
+    """
+    return _find(names, wanted, usual, source=source, flag=f"--set data.columns.{role}=", kind=kind)
 
 
 def find_label_column(names: Sequence[str], *, wanted: str | None, source: str) -> str:
@@ -44,7 +55,7 @@ def find_label_column(names: Sequence[str], *, wanted: str | None, source: str) 
     Raises:
         DataError: there is none; lists the columns and the nearest.
     """
-    return _find(names, wanted, _LABEL_NAMES, source=source, flag="--label-column", kind=("标签列", "label column"))
+    return _find(names, wanted, _LABEL_NAMES, source=source, flag="--label-column ", kind=("标签列", "label column"))
 
 
 def text_of(record: Record, column: str) -> str:
@@ -110,8 +121,22 @@ def to_rows(records: Iterable[Record], *, text_column: str | None, label_column:
     return rows
 
 
-def _others(fields: Mapping[str, Any], text: str, label: str) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in (text, label)}
+def texts_of(records: Iterable[Record], *, text_column: str | None) -> list[Row]:
+    """Records as rows without targets. The remaining columns stay in `fields`.
+
+    Raises:
+        DataError: there is no text column, or a cell of it is no text.
+    """
+    rows: list[Row] = []
+    column = ""
+    for record in records:
+        column = column or find_text_column(list(record.fields), wanted=text_column, source=record.place.source)
+        rows.append(Row(text_of(record, column), None, record.place, _others(record.fields, column)))
+    return rows
+
+
+def _others(fields: Mapping[str, Any], *used: str) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name not in used}
 
 
 def _label(record: Record, column: str) -> str:
@@ -160,8 +185,8 @@ def _find(
     raise DataError(
         f"{source} 里认不出{kind[0]}；现有的列：{'、'.join(names)}",
         f"No {kind[1]} was recognised in {source}; its columns: {', '.join(names)}",
-        todo_zh=f"用 {flag} 列名 指明；没有表头的话，在第一行加上 text,label。",
-        todo_en=f"Name it with {flag} COLUMN; if there is no header, add text,label on top.",
+        todo_zh=f"用 {flag}列名 指明；没有表头的话，在第一行加上 text,label。",
+        todo_en=f"Name it with {flag}COLUMN; if there is no header, add text,label on top.",
     )
 
 

@@ -6,86 +6,67 @@ Everything that comes from data passes through `charts.escape`; a text or a labe
 from __future__ import annotations
 
 import itertools
-import json
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 from qingtiao.evaluate import charts
 from qingtiao.evaluate.charts import escape, percent, shorten
-from qingtiao.evaluate.report import Block, Report, Scores, strict_json
-from qingtiao.evaluate.stats import Interval
-from qingtiao.evaluate.style import CSS
+from qingtiao.evaluate.elements import (
+    HEADLINES,
+    SEEN,
+    SYSTEMS,
+    audit,
+    both,
+    duration,
+    header,
+    interval,
+    section,
+    settings,
+    shown_text,
+    table,
+    training,
+    whole_page,
+)
+from qingtiao.evaluate.judging import AnyReport
+from qingtiao.evaluate.measured_html import render_measured
+from qingtiao.evaluate.report import Block, Report, Scores
 
 MATRIX_CLASSES = 20
 _PAIRS = 10
 _PAIRS_INSTEAD_OF_MATRIX = 20
-_SHOWN_CHARACTERS = 300
-
-_HEADLINES = {
-    "adapter_better": ("适配器更好", "The adapter is better"),
-    "tie": ("看不出差别", "No difference shown"),
-    "baseline_better": ("基线更好", "The baseline is better"),
-}
-_CLASSIFIERS = {
-    "adapter": ("适配器", "adapter"),
-    "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
-    "majority": ("多数类", "majority"),
-}
-_METRICS = {"accuracy": "准确率 accuracy", "macro_f1": "宏平均 F1 macro-F1", "loss": "损失 loss"}
 
 
-def render_html(report: Report) -> str:
+def render_html(report: AnyReport) -> str:
     """The page of a report. It holds all it needs; write it as UTF-8."""
-    title = "轻调评估报告 Qingtiao report"
+    if not isinstance(report, Report):
+        return render_measured(report)
     body = "".join(
         [
-            _header(report),
+            header(report.about),
             _first(report),
             _scores(report),
             _classes_and_confusion(report),
             f'<div class="pair">{_calibration(report)}{_length(report)}</div>',
-            _training(report),
+            training(report.about),
             _errors(report),
-            _audit(report),
-            _settings(report),
+            audit(report.about),
+            settings(report.about),
             _notes(),
         ]
     )
-    return (
-        '<!doctype html>\n<html lang="zh-CN"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';style-src 'unsafe-inline'\">"
-        f"<title>{title}</title><style>{CSS}</style></head><body><main>{body}</main></body></html>\n"
-    )
-
-
-def _header(report: Report) -> str:
-    about = [_line_of(report.about.base), _line_of(report.about.adapter)]
-    return (
-        f"<header><h1>{_both('轻调评估报告', 'Qingtiao report')}</h1>"
-        f"<p>{escape(' · '.join(part for part in about if part))}</p></header>"
-    )
-
-
-def _line_of(values: Mapping[str, Any]) -> str:
-    named = values.get("name") or values.get("method")
-    rest = [f"{key} {value}" for key, value in values.items() if key in ("revision", "r", "alpha") and value]
-    return " ".join([str(named), *rest]) if named else ""
+    return whole_page(body)
 
 
 def _first(report: Report) -> str:
     """The verdict in words and, beside it, the picture of it: what a reader sees before anything else."""
     verdict = report.verdict
     rows = [
-        (*_CLASSIFIERS.get(name, (name, "")), scores.test, scores.clean_test)
+        (*SYSTEMS.get(name, (name, "")), scores.test, scores.clean_test)
         for name, scores in _classifiers(report).items()
     ]
     tiles = "".join(
         f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in _tiles(report).items() if value
     )
     return (
-        f'<section class="first {verdict.code}"><div><h2>{_both(*_HEADLINES[verdict.code])}</h2>'
+        f'<section class="first {verdict.code}"><div><h2>{both(*HEADLINES[verdict.code])}</h2>'
         f'<p class="zh">{escape(verdict.zh)}</p><p class="en" lang="en">{escape(verdict.en)}</p>'
         f'<dl class="tiles">{tiles}</dl></div><div>{charts.comparison(rows)}'
         f'<p class="note">点是准确率，横线是 95% 区间。'
@@ -101,16 +82,8 @@ def _tiles(report: Report) -> dict[str, str]:
         "只有适配器对 adapter only": f"{verdict.adapter_only:,}",
         "只有基线对 baseline only": f"{verdict.baseline_only:,}",
         "训练的参数 trained": percent(about.trainable_share, digits=2) if about.trainable_share is not None else "",
-        "用时 time": _duration(about.seconds),
+        "用时 time": duration(about.seconds),
     }
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None or not math.isfinite(seconds):
-        return ""
-    if seconds < 90:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _classifiers(report: Report) -> dict[str, Scores]:
@@ -121,34 +94,30 @@ def _scores(report: Report) -> str:
     head = ("分类器 classifier", "测试行 rows", "#n", "#准确率 accuracy", "#宏平均F1 macro-F1", "#NLL", "#ECE")
     body = []
     for name, scores in _classifiers(report).items():
-        zh, en = _CLASSIFIERS.get(name, (name, ""))
+        zh, en = SYSTEMS.get(name, (name, ""))
         for block, kind in ((scores.clean_test, "干净 clean"), (scores.test, "全部 all")):
             if block:
-                body.append(f"<tr><th scope=row>{_both(zh, en)}</th><td>{kind}</td>{_block_cells(block)}</tr>")
+                body.append(f"<tr><th scope=row>{both(zh, en)}</th><td>{kind}</td>{_block_cells(block)}</tr>")
     reason = report.clean_test_reason
     missing = f'<p class="note">{escape(reason["zh"])} {escape(reason["en"])}</p>' if reason else ""
-    return _section("分数与 95% 区间", "Scores with 95% intervals", missing + _table(head, body))
+    return section("分数与 95% 区间", "Scores with 95% intervals", missing + table(head, body))
 
 
 def _block_cells(block: Block) -> str:
     return (
         f'<td class="num">{block.n:,}</td>'
-        f'<td class="num"><b>{percent(block.accuracy)}</b>{_interval(block.accuracy_ci)}</td>'
-        f'<td class="num"><b>{percent(block.macro_f1)}</b>{_interval(block.macro_f1_ci)}</td>'
+        f'<td class="num"><b>{percent(block.accuracy)}</b>{interval(block.accuracy_ci)}</td>'
+        f'<td class="num"><b>{percent(block.macro_f1)}</b>{interval(block.macro_f1_ci)}</td>'
         f'<td class="num">{block.nll:.3f}</td><td class="num">{block.ece:.3f}</td>'
     )
 
 
-def _interval(interval: Interval) -> str:
-    return f'<span class="ci">{100 * interval.low:.1f}–{100 * interval.high:.1f}</span>'
-
-
 def _classes_and_confusion(report: Report) -> str:
     matrix = report.confusion_matrix
-    pairs = _section("最常混淆的类别", "Most confused classes", _confused_pairs(report))
+    pairs = section("最常混淆的类别", "Most confused classes", _confused_pairs(report))
     if len(matrix.labels) > MATRIX_CLASSES:
         return _per_class(report) + pairs
-    picture = _section("混淆矩阵", "Confusion matrix", f'<div class="box">{charts.confusion(matrix)}</div>')
+    picture = section("混淆矩阵", "Confusion matrix", f'<div class="box">{charts.confusion(matrix)}</div>')
     if len(matrix.labels) > 6:
         return picture + f'<div class="pair">{_per_class(report)}{pairs}</div>'
     return f'<div class="pair">{_per_class(report)}{picture}</div>'
@@ -162,7 +131,7 @@ def _per_class(report: Report) -> str:
         f'<td class="num">{percent(one.f1)}{_meter(one.f1)}</td><td class="num">{one.support:,}</td></tr>'
         for one in report.per_class
     ]
-    return _section("各类别", "Per class", _table(head, body), long=True)
+    return section("各类别", "Per class", table(head, body), long=True)
 
 
 def _meter(share: float | None) -> str:
@@ -177,7 +146,7 @@ def _confused_pairs(report: Report) -> str:
         if matrix.counts[row][column]
     ]
     if not wrong:
-        return f'<p class="note">{_both("一个也没有错。", "Not one error.")}</p>'
+        return f'<p class="note">{both("一个也没有错。", "Not one error.")}</p>'
     wrong.sort(key=lambda item: (-item[0], item[1], item[2]))
     names = [f"<bdi>{escape(shorten(label, columns=40))}</bdi>" for label in matrix.labels]
     body = [
@@ -185,7 +154,7 @@ def _confused_pairs(report: Report) -> str:
         f' <span class="en">/ {sum(matrix.counts[row])}</span></td></tr>'
         for count, row, column in wrong[: _PAIRS if len(names) <= MATRIX_CLASSES else _PAIRS_INSTEAD_OF_MATRIX]
     ]
-    return _table(("实际 gold", "误判为 predicted", "#次数 count"), body)
+    return table(("实际 gold", "误判为 predicted", "#次数 count"), body)
 
 
 def _calibration(report: Report) -> str:
@@ -194,49 +163,21 @@ def _calibration(report: Report) -> str:
         '<span lang="en">Dots below the dashed line are over-confident, above it under-confident.</span>'
     )
     picture = charts.reliability(report.calibration)
-    return _section("置信度可信吗", "Can the confidence be trusted?", f'{picture}<p class="note">{note}</p>')
+    return section("置信度可信吗", "Can the confidence be trusted?", f'{picture}<p class="note">{note}</p>')
 
 
 def _length(report: Report) -> str:
-    return _section("长短文本", "By text length", charts.accuracy_by_length(report.by_length))
-
-
-def _training(report: Report) -> str:
-    points = [_point(index, look) for index, look in enumerate(report.about.dev, start=1)]
-    pictures = []
-    for names, share in ((("accuracy", "macro_f1"), True), (("loss",), False)):
-        shown = [name for name in names if any(name in point for point in points)]
-        if shown:
-            used = [
-                {"x": point["x"]} | {_METRICS[name]: point[name] for name in shown if name in point} for point in points
-            ]
-            zh, en = ("验证集分数", "Dev scores") if share else ("验证集损失", "Dev loss")
-            picture = charts.curve(used, [_METRICS[name] for name in shown], title=f"{zh} {en}", as_percent=share)
-            pictures.append(_section(zh, en, picture))
-    return f'<div class="pair">{"".join(pictures)}</div>' if pictures else ""
-
-
-def _point(index: int, look: Mapping[str, Any]) -> dict[str, float]:
-    """One look at the dev rows, flat: the finite numbers among its own keys and those under `metrics`."""
-    flat = {**look, **(look.get("metrics") or {})}
-    known = {
-        name.removeprefix("eval_"): float(value)
-        for name, value in flat.items()
-        if isinstance(value, int | float) and math.isfinite(value)
-    }
-    return {**known, "x": known.get("epoch", known.get("step", float(index)))}
+    return section("长短文本", "By text length", charts.accuracy_by_length(report.by_length))
 
 
 def _errors(report: Report) -> str:
     if not report.worst_errors:
-        return _section("错得最自信的", "Most confident errors", f"<p>{_both('没有错误。', 'No errors.')}</p>")
+        return section("错得最自信的", "Most confident errors", f"<p>{both('没有错误。', 'No errors.')}</p>")
     head = ("文本 text", "实际 gold", "预测 predicted", "#置信度 confidence", "位置 place")
-    seen = '<br><span class="tag">训练里见过 seen in training</span>'
     body = []
     for error in report.worst_errors:
-        text = error.text[:_SHOWN_CHARACTERS] + ("…" if len(error.text) > _SHOWN_CHARACTERS else "")
         body.append(
-            f'<tr><td class="text"><bdi>{escape(text)}</bdi>{"" if error.clean else seen}</td>'
+            f'<tr><td class="text">{shown_text(error.text)}{"" if error.clean else SEEN}</td>'
             f'<td class="word"><bdi>{escape(shorten(error.gold, columns=40))}</bdi></td>'
             f'<td class="word"><bdi>{escape(shorten(error.predicted, columns=40))}</bdi></td>'
             f'<td class="num">{percent(error.confidence)}</td><td><bdi>{escape(error.place)}</bdi></td></tr>'
@@ -245,40 +186,7 @@ def _errors(report: Report) -> str:
         "很自信却判错的行，常常是标签标错了，值得先看。"
         '<span lang="en">Rows missed with high confidence are often mislabelled: look here first.</span>'
     )
-    return _section(
-        "错得最自信的", "Most confident errors", f'<p class="note">{note}</p>{_table(head, body)}', long=True
-    )
-
-
-def _audit(report: Report) -> str:
-    return _section("数据体检", "Data audit", _values(report.about.audit), long=True) if report.about.audit else ""
-
-
-def _settings(report: Report) -> str:
-    about = report.about
-    blocks = (
-        ("底座", "Base", about.base),
-        ("适配器", "Adapter", about.adapter),
-        ("配置", "Config", about.config),
-        ("版本", "Versions", about.versions),
-    )
-    inner = "".join(
-        f"<details><summary>{_both(zh, en)}</summary>{_values(values)}</details>" for zh, en, values in blocks if values
-    )
-    return _section("怎样得来的", "How it was made", inner, long=True) if inner else ""
-
-
-def _values(values: Mapping[str, Any]) -> str:
-    """Plain values as a table; nested ones folded away as indented JSON."""
-    plain = {key: value for key, value in strict_json(values).items() if not isinstance(value, dict | list)}
-    nested = {key: value for key, value in strict_json(values).items() if isinstance(value, dict | list) and value}
-    body = [f"<tr><th scope=row>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in plain.items()]
-    folded = "".join(
-        f"<details><summary>{escape(key)}</summary>"
-        f"<pre>{escape(json.dumps(value, ensure_ascii=False, indent=1))}</pre></details>"
-        for key, value in nested.items()
-    )
-    return (_table(("项 item", "值 value"), body) if body else "") + folded
+    return section("错得最自信的", "Most confident errors", f'<p class="note">{note}</p>{table(head, body)}', long=True)
 
 
 def _notes() -> str:
@@ -309,31 +217,5 @@ def _notes() -> str:
             "Per-class scores, confusion, calibration and length are over all test rows.",
         ),
     )
-    inner = "".join(f"<li>{_both(zh, en)}</li>" for zh, en in notes)
-    return _section("怎样读这一页", "How to read this page", f"<ul>{inner}</ul>")
-
-
-def _section(zh: str, en: str, inner: str, *, long: bool = False) -> str:
-    kind = ' class="long"' if long else ""
-    return f"<section{kind}><h2>{_both(zh, en)}</h2>{inner}</section>"
-
-
-def _table(head: Sequence[str], body: Sequence[str]) -> str:
-    """A table in a box that scrolls; a heading that begins with # stands over numbers."""
-    cells = "".join(_heading(name) for name in head)
-    return (
-        f'<div class="box" tabindex=0><table><thead><tr>{cells}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
-    )
-
-
-def _heading(name: str) -> str:
-    """`#准确率 accuracy` as a heading of two lines, Chinese over English."""
-    zh, _, en = name.removeprefix("#").partition(" ")
-    words = f'{escape(zh)}<br><span class="en" lang="en">{escape(en)}</span>' if en else escape(zh)
-    return f'<th scope=col class="{"num" if name.startswith("#") else "word"}">{words}</th>'
-
-
-def _both(zh: str, en: str) -> str:
-    english = f' <span class="en" lang="en">{escape(en)}</span>' if en else ""
-    return escape(zh) + english
+    inner = "".join(f"<li>{both(zh, en)}</li>" for zh, en in notes)
+    return section("怎样读这一页", "How to read this page", f"<ul>{inner}</ul>")

@@ -53,8 +53,8 @@ def load_base(
     *,
     revision: str | None,
     auto_class: str,
-    model_options: Mapping[str, Any],
     processor_class: str = "AutoTokenizer",
+    model_options: Mapping[str, Any],
 ) -> LoadedBase:
     """The base in float32 with the head that the task wants.
 

@@ -14,6 +14,7 @@ from qingtiao.models.device import Precision
 
 Feature = Mapping[str, Any]
 Collate = Callable[[Sequence[Feature]], dict[str, torch.Tensor]]
+Forward = Callable[[Any, Mapping[str, torch.Tensor]], Sequence[NDArray[np.float32]]]
 
 # Rows of one batch times its longest row. Larger batches overflow the caches and gain nothing on a CPU.
 _BATCH_TOKENS = 4096
@@ -40,12 +41,16 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
     return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
-def run_logits(
-    model: Any, features: Sequence[Feature], collate: Collate, *, device: torch.device, precision: Precision
-) -> NDArray[np.float32]:
-    """Logits of shape (rows, classes), in the order of `features`; the model is left in the mode it was in."""
-    if not features:
-        return np.zeros((0, 0), dtype=np.float32)
+def run_rows(
+    model: Any,
+    features: Sequence[Feature],
+    collate: Collate,
+    forward: Forward,
+    *,
+    device: torch.device,
+    precision: Precision,
+) -> list[NDArray[np.float32]]:
+    """What `forward` gives for each feature, in their order; the model is left in the mode it was in."""
     was_training = model.training
     model.eval()
     parts: dict[int, NDArray[np.float32]] = {}
@@ -53,10 +58,8 @@ def run_logits(
         with torch.inference_mode(), autocast(device, precision):
             for batch in batches_by_length(features):
                 inputs = collate([features[index] for index in batch])
-                inputs.pop("labels", None)
-                logits = model(**{name: tensor.to(device) for name, tensor in inputs.items()}).logits
-                for index, row in zip(batch, logits.float().cpu().numpy(), strict=True):
-                    parts[index] = row
+                outputs = forward(model, {name: tensor.to(device) for name, tensor in inputs.items()})
+                parts.update(zip(batch, outputs, strict=True))
     finally:
         model.train(was_training)
-    return np.stack([parts[index] for index in range(len(features))])
+    return [parts[index] for index in range(len(features))]

@@ -74,7 +74,9 @@ def answer_file(
         on_progress(done, total)
 
     target = folder / result_name(source.name)
-    rows = predict_file(predictor, source, target, text_column=text_column, on_progress=advance)
+    rows = predict_file(
+        predictor, source, target, columns={"text": text_column} if text_column else {}, on_progress=advance
+    )
     return _summary(target, rows)
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -12,15 +11,17 @@ import torch
 from numpy.typing import NDArray
 from pydantic import Field
 
+from qingtiao.answers import Answer, Prediction
+from qingtiao.classes import SCORES, Baseline, Classes
 from qingtiao.config import Settings
-from qingtiao.data.columns import to_rows
-from qingtiao.errors import DataError
-from qingtiao.evaluate.metrics import accuracy, macro_f1, negative_log_likelihood
-from qingtiao.language import say
-from qingtiao.task import Title
-from qingtiao.types import Prediction, Record, Row
-
-_MOST_CLASSES = 1000
+from qingtiao.data.columns import texts_of, to_rows
+from qingtiao.data.normalise import Normaliser
+from qingtiao.evaluate.calibrate import fit_temperature
+from qingtiao.evaluate.measures import Measure
+from qingtiao.evaluate.metrics import Ints
+from qingtiao.models.inputs import encode_texts, pad
+from qingtiao.task import Feature, Output, Title
+from qingtiao.types import Record, Row
 
 _POSITIVE = (
     "汤底熬得很浓，面也筋道，吃完浑身都暖和",
@@ -60,138 +61,116 @@ class ClassificationOptions(Settings):
     )
 
 
+class TextInput(Settings):
+    """One text."""
+
+    text: str = Field(description="文本 | Text")
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`shares` is each label's share of the training rows: the answer when a text says nothing."""
+    """A sequence-classification head over one text."""
 
     title: ClassVar[Title] = Title("文本分类", "Text classification")
     auto_class: ClassVar[str] = "AutoModelForSequenceClassification"
+    processor_class: ClassVar[str] = "AutoTokenizer"
     peft_task_type: ClassVar[str] = "SEQ_CLS"
     Options: ClassVar[type[Settings]] = ClassificationOptions
+    Input: ClassVar[type[Settings]] = TextInput
     samples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         *({"text": text, "label": "正面"} for text in _POSITIVE),
         *({"text": text, "label": "负面"} for text in _NEGATIVE),
     )
+    exclusive: ClassVar[bool] = True
+    scores: ClassVar[Mapping[str, bool]] = SCORES
+    measures: ClassVar[tuple[Measure, ...]] = ()
 
-    labels: tuple[str, ...]
-    shares: tuple[float, ...]
+    classes: Classes
     options: ClassificationOptions
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.classes.labels
 
     @classmethod
     def parse(
-        cls, records: Iterable[Record], *, options: Settings, text_column: str | None, label_column: str | None
+        cls, records: Iterable[Record], *, options: Settings, columns: Mapping[str, str], labelled: bool
     ) -> list[Row]:
         assert isinstance(options, ClassificationOptions)
-        rows = to_rows(records, text_column=text_column, label_column=label_column)
-        if not options.label_names:
-            return rows
+        if not labelled:
+            return texts_of(records, text_column=columns.get("text"))
+        rows = to_rows(records, text_column=columns.get("text"), label_column=columns.get("label"))
         names = options.label_names
-        return [Row(r.text, names.get(r.target, r.target), r.place, r.fields) for r in rows]
+        return [replace(row, target=names.get(row.target, row.target)) for row in rows] if names else rows
+
+    @classmethod
+    def normalised(cls, row: Row, normaliser: Normaliser) -> Row:
+        return row.with_text(normaliser(row.text))
 
     @classmethod
     def fit(cls, rows: Sequence[Row], options: Settings) -> Self:
         assert isinstance(options, ClassificationOptions)
-        counts = Counter(str(row.target) for row in rows)
-        if len(counts) < 2:
-            raise DataError(
-                f"训练数据里只有一种标签：{next(iter(counts), '（没有行）')}",
-                f"The training rows hold only one label: {next(iter(counts), '(no rows)')}",
-                todo_zh="分类至少要两种标签；检查 --label-column 指的是不是标签列。",
-                todo_en="Classification needs two labels or more; check --label-column.",
-            )
-        if len(counts) > min(_MOST_CLASSES, max(2, len(rows) // 2)):
-            raise DataError(
-                f"{len(rows)} 行里有 {len(counts)} 种标签，不像分类",
-                f"{len(counts)} labels in {len(rows)} rows do not look like classification",
-                todo_zh="检查 --label-column：现在这一列更像编号或文本。",
-                todo_en="Check --label-column: the column looks like ids or text.",
-            )
-        labels = sorted(counts, key=_label_order)
-        return cls(tuple(labels), tuple(counts[label] / len(rows) for label in labels), options)
+        return cls(Classes.fit(rows), options)
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
-        labels, shares = state["labels"], state["shares"]
-        if len(set(labels)) != len(labels) or len(labels) < 2 or not all(isinstance(name, str) for name in labels):
-            raise ValueError(f"labels must be two or more different names, not {labels!r}")
-        if len(shares) != len(labels):
-            raise ValueError(f"{len(labels)} labels but {len(shares)} shares")
-        return cls(
-            tuple(labels), tuple(float(share) for share in shares), ClassificationOptions(**state.get("options", {}))
-        )
+        return cls(Classes.from_state(state), ClassificationOptions(**state.get("options", {})))
 
     def state(self) -> dict[str, Any]:
-        return {"labels": list(self.labels), "shares": list(self.shares), "options": self.options.model_dump()}
+        return {**self.classes.state(), "options": self.options.model_dump()}
 
     def model_options(self) -> dict[str, Any]:
-        return {
-            "num_labels": len(self.labels),
-            "id2label": dict(enumerate(self.labels)),
-            "label2id": {label: index for index, label in enumerate(self.labels)},
-            "problem_type": "single_label_classification",
-        }
+        return self.classes.model_options()
+
+    def check(self, rows: Sequence[Row]) -> None:
+        self.gold(rows)
+
+    def gold(self, rows: Sequence[Row]) -> Ints:
+        """Class ids of the rows' targets, shape (rows,)."""
+        return self.classes.ids(rows)
 
     def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
-        if not rows:
-            return []
-        encoded = tokenizer([row.text for row in rows], truncation=True, max_length=max_length)
-        names = list(encoded)
-        features = [dict(zip(names, values, strict=True)) for values in zip(*(encoded[n] for n in names), strict=True)]
-        if rows[0].target is not None:
-            for feature, gold in zip(features, self.gold(rows).tolist(), strict=True):
+        features = encode_texts(tokenizer, [row.text for row in rows], max_length=max_length)
+        if rows and rows[0].target is not None:
+            for feature, gold in zip(features, self.classes.ids(rows).tolist(), strict=True):
                 feature["labels"] = gold
         return features
 
-    def collate(self, features: Sequence[Mapping[str, Any]], tokenizer: Any) -> dict[str, torch.Tensor]:
-        inputs = [{name: f[name] for name in f if name != "labels"} for f in features]
-        batch = dict(tokenizer.pad(inputs, padding=True, return_tensors="pt"))
+    def collate(self, features: Sequence[Feature], tokenizer: Any) -> dict[str, torch.Tensor]:
+        batch = pad(features, tokenizer)
         if "labels" in features[0]:
-            batch["labels"] = torch.tensor([f["labels"] for f in features])
+            batch["labels"] = torch.tensor([feature["labels"] for feature in features])
         return batch
 
-    def decode(self, logits: NDArray[np.float32]) -> list[Prediction]:
-        probabilities = softmax(logits)
-        return [
-            Prediction(self.labels[int(row.argmax())], dict(zip(self.labels, row.tolist(), strict=True)))
-            for row in probabilities
-        ]
+    def weight(self, feature: Feature) -> int:
+        return 1
+
+    def loss(self, model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        loss: torch.Tensor = model(**batch).loss
+        return loss
+
+    def judge(self, model: Any, batch: Mapping[str, torch.Tensor]) -> list[Output]:
+        return self.infer(model, batch)
+
+    def infer(self, model: Any, batch: Mapping[str, torch.Tensor]) -> list[Output]:
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        return list(model(**inputs).logits.float().cpu().numpy())
+
+    def tune(self, outputs: Sequence[Output], rows: Sequence[Row]) -> Self:
+        temperature = fit_temperature(np.stack(outputs), self.classes.ids(rows))
+        return replace(self, classes=replace(self.classes, temperature=temperature))
+
+    def decode(self, outputs: Sequence[Output], rows: Sequence[Row], tokenizer: Any) -> list[Answer]:
+        return [*self.classes.decode(np.stack(outputs))]
 
     def blank_answer(self) -> Prediction:
-        label = self.labels[int(np.argmax(self.shares))]
-        notice = say("空文本：答案是训练集里各标签的比例", "empty text: the answer is each label's share in training")
-        return Prediction(label, dict(zip(self.labels, self.shares, strict=True)), notice)
+        return self.classes.blank_answer()
 
-    def gold(self, rows: Sequence[Row]) -> NDArray[np.int64]:
-        ids = {label: index for index, label in enumerate(self.labels)}
-        unknown = next((row for row in rows if row.target not in ids), None)
-        if unknown is not None:
-            raise DataError(
-                f"{unknown.place}：标签 {unknown.target!r} 不在训练时的标签里（{'、'.join(self.labels)}）",
-                f"{unknown.place}: the label {unknown.target!r} is none of the trained ones ({', '.join(self.labels)})",
-                todo_zh="改正这一行的标签，或者用 --set task_options.label_names.旧=新 对上名字。",
-                todo_en="Correct the label, or map it with --set task_options.label_names.OLD=NEW.",
-            )
-        return np.array([ids[row.target] for row in rows], dtype=np.int64)
+    def score(self, outputs: Sequence[Output], rows: Sequence[Row]) -> dict[str, float]:
+        return self.classes.scores(np.stack(outputs), rows)
 
-    def score(self, logits: NDArray[np.float32], rows: Sequence[Row]) -> dict[str, float]:
-        gold, probabilities = self.gold(rows), softmax(logits)
-        predicted = probabilities.argmax(axis=1)
-        return {
-            "accuracy": accuracy(gold, predicted),
-            "macro_f1": macro_f1(gold, predicted, classes=len(self.labels)),
-            "loss": negative_log_likelihood(gold, probabilities),
-        }
+    def measure(self, answers: Sequence[Answer], rows: Sequence[Row]) -> dict[str, NDArray[np.float64]]:
+        return {}
 
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Rows of `logits` (rows, classes) as probabilities, in float64 so that each row sums to 1."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-
-def _label_order(label: str) -> tuple[int, float, str]:
-    """Numbers by value, before names by spelling: 2 comes before 10."""
-    try:
-        return (0, float(label), label)
-    except ValueError:
-        return (1, 0.0, label)
+    def baselines(self, rows: Sequence[Row], *, seed: int) -> Mapping[str, Baseline]:
+        return self.classes.baselines(rows, seed=seed)

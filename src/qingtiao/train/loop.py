@@ -14,12 +14,12 @@ from typing import Any, Self
 import torch
 from accelerate import Accelerator
 
-from qingtiao.config import Metric, TrainConfig, resolve_auto
+from qingtiao.config import TrainConfig, resolve_auto
 from qingtiao.events import Evaluated, Event, Finished, Saved, Started, Step
 from qingtiao.models.adapter import load_trainable_state, trainable, trainable_state
 from qingtiao.models.device import Precision, memory_estimate, pick_device
-from qingtiao.models.forward import Collate, Feature, autocast, length_of, run_logits
-from qingtiao.task import Task
+from qingtiao.models.forward import Collate, Feature, autocast, length_of, run_rows
+from qingtiao.task import Chosen, Task
 from qingtiao.train.batches import epoch_batches, steps_of
 from qingtiao.train.checkpoint import (
     Checkpoint,
@@ -45,17 +45,26 @@ class Plan:
     clip: float
     precision: Precision
     group_by_length: bool
-    metric: Metric
+    metric: Chosen
     patience: int
     seed: int
     checkpoint_seconds: float
 
     @classmethod
-    def of(cls, settings: TrainConfig, *, method: str, hidden_size: int, rows: int, precision: Precision) -> Self:
-        """`settings` for training `rows` rows by the adapter `method`."""
+    def of(
+        cls,
+        settings: TrainConfig,
+        *,
+        method: str,
+        hidden_size: int,
+        rows: int,
+        precision: Precision,
+        metric: Chosen,
+    ) -> Self:
+        """`settings` for training `rows` rows by the adapter `method`, the best model picked by `metric`."""
         auto = resolve_auto(settings, method=method, hidden_size=hidden_size, rows=rows)
-        given = settings.model_dump(exclude={"epochs", "learning_rate", "precision"})
-        return cls(epochs=auto.epochs, learning_rate=auto.learning_rate, precision=precision, **given)
+        given = settings.model_dump(exclude={"epochs", "learning_rate", "precision", "metric"})
+        return cls(epochs=auto.epochs, learning_rate=auto.learning_rate, precision=precision, metric=metric, **given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +218,13 @@ class _Loop:
         inputs = self.material.collate([self.material.train_features[index] for index in batch])
         inputs = {name: tensor.to(self.accelerator.device) for name, tensor in inputs.items()}
         with autocast(self.accelerator.device, self.plan.precision):
-            loss = self.model(**inputs).loss * share
+            loss = self.task.loss(self.model, inputs) * share
         self.accelerator.backward(loss)
         return float(loss.detach())
+
+    def _weight(self, batch: Sequence[int]) -> int:
+        """Its share in a step of several micro-batches: a mean over tokens must not become a mean of means."""
+        return max(1, sum(self.task.weight(self.material.train_features[index]) for index in batch))
 
     def _steps(self, epoch: int) -> list[list[list[int]]]:
         plan = self.plan
@@ -233,7 +246,11 @@ class _Loop:
         started = time.monotonic()
         rate = self._learning_rate()
         rows = sum(len(batch) for batch in micro_batches)
-        total = sum(self._backward(batch, share=len(batch) / rows) for batch in micro_batches)
+        weights = [self._weight(batch) for batch in micro_batches]
+        total = sum(
+            self._backward(batch, share=weight / sum(weights))
+            for batch, weight in zip(micro_batches, weights, strict=True)
+        )
         norm = self.accelerator.clip_grad_norm_(trainable(self.bare).values(), self.plan.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -260,7 +277,7 @@ class _Loop:
     def _evaluated(self) -> Evaluated:
         plan, progress = self.plan, self.progress
         metrics = self._dev_metrics()
-        value = metrics.get(plan.metric)
+        value = metrics.get(plan.metric.name)
         better = value is None or progress.best_metric is None or _better(plan.metric, value, progress.best_metric)
         if better:
             progress.best_metric, progress.best_step = value, progress.step
@@ -271,21 +288,22 @@ class _Loop:
         epoch = progress.step / self.steps_an_epoch
         progress.history.append({"epoch": epoch, "step": progress.step, **metrics})
         self.saved_step = -1  # the state changed without a step
-        return Evaluated(progress.step, epoch, plan.metric, metrics, better)
+        return Evaluated(progress.step, epoch, plan.metric.name, metrics, better)
 
     def _dev_metrics(self) -> Mapping[str, float]:
         """Empty when there are no dev rows: then the last epoch is the best one."""
         material = self.material
         if not material.dev_rows:
             return {}
-        logits = run_logits(
+        outputs = run_rows(
             self.bare,
             material.dev_features,
             material.collate,
+            self.task.judge,
             device=self.accelerator.device,
             precision=self.plan.precision,
         )
-        return self.task.score(logits, material.dev_rows)
+        return self.task.score(outputs, material.dev_rows)
 
     def _out_of_patience(self) -> bool:
         return 0 < self.plan.patience <= self.progress.epochs_without_progress
@@ -294,5 +312,5 @@ class _Loop:
         return self.progress.seconds + time.monotonic() - self.began
 
 
-def _better(metric: Metric, value: float, best: float) -> bool:
-    return value < best if metric == "loss" else value > best
+def _better(metric: Chosen, value: float, best: float) -> bool:
+    return value > best if metric.higher_is_better else value < best

@@ -5,23 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qingtiao.bundle import load_bundle, read_manifest
 from qingtiao.config import DataConfig
 from qingtiao.errors import DataError
-from qingtiao.evaluate.report import evaluate_block, strict_json
+from qingtiao.evaluate.judging import block_of
 from qingtiao.workflows.material import read_dataset
 
 
 def evaluate(bundle: Path, data: DataConfig, *, task_options: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The block of a report (`n`, `accuracy`, `accuracy_ci`, `macro_f1` …) for the rows of `data.train`.
+    """The block of a report (`n`, then each score and its interval) for the rows of `data.train`.
 
     A source with splits of its own is judged on its test rows.
 
     Raises:
         BundleError: the bundle cannot be used.
-        DataError: the rows cannot be read, or bear a label that training never saw.
+        DataError: the rows cannot be read, or bear a target that cannot be judged.
     """
     predictor = load_bundle(bundle)
     options = {**predictor.task.options.model_dump(), **(task_options or {})}
@@ -34,8 +32,5 @@ def evaluate(bundle: Path, data: DataConfig, *, task_options: dict[str, Any] | N
             todo_zh="检查文件是不是空的，或者只有表头。",
             todo_en="Check whether the file is empty or holds a header only.",
         )
-    gold = predictor.task.gold(rows)
-    answers = predictor.predict([row.text for row in rows])
-    probabilities = np.array([list(answer.probabilities.values()) for answer in answers])
-    block: dict[str, Any] = strict_json(evaluate_block(gold, probabilities))
-    return block
+    predictor.task.check(rows)  # before the model looks at a single row
+    return block_of(predictor.task, rows, predictor.answer(rows))

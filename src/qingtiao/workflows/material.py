@@ -47,7 +47,10 @@ def prepare(
     dataset = _with_all_splits(given, data, seed=seed)
     if data.clean:
         dataset, _ = clean(dataset, threshold=data.near_duplicate)
-    dataset = Dataset(**{name: _normalised(rows, normaliser) for name, rows in dataset.splits().items()})
+    kind = find_task(task)
+    dataset = Dataset(
+        **{name: tuple(kind.normalised(row, normaliser) for row in rows) for name, rows in dataset.splits().items()}
+    )
     return Prepared(
         dataset=dataset,
         judges=clean_dev(dataset, threshold=data.near_duplicate) or dataset.dev,
@@ -74,7 +77,7 @@ def _read(data: DataConfig, source: str, name: str, *, kind: type[Task], options
     # A source that holds several splits is asked for the right one; a file holds just what it holds.
     wanted = name if name in available_splits(source) else "train"
     records = load_split(source, split=wanted, encoding=data.encoding)
-    return tuple(kind.parse(records, options=options, text_column=data.text_column, label_column=data.label_column))
+    return tuple(kind.parse(records, options=options, columns=data.named_columns(), labelled=True))
 
 
 def _refuse_empty(data: DataConfig, dataset: Dataset) -> None:
@@ -102,14 +105,11 @@ def _with_all_splits(given: Dataset, data: DataConfig, *, seed: int) -> Dataset:
     return Dataset(train=made.train, dev=made.dev or given.dev, test=made.test or given.test)
 
 
-def _normalised(rows: Sequence[Row], normaliser: Normaliser) -> tuple[Row, ...]:
-    return tuple(row.with_text(normaliser(row.text)) for row in rows)
-
-
 def rows_hash(rows: Sequence[Row]) -> str:
-    """SHA-256 over texts and targets, in order."""
+    """SHA-256 over texts, targets and what else a task keeps of a row, in order."""
     digest = hashlib.sha256()
     for row in rows:
-        digest.update(json.dumps([row.text, row.target], ensure_ascii=False, default=str).encode("utf-8", "replace"))
+        kept = [row.text, row.target, *([row.parts] if row.parts else [])]
+        digest.update(json.dumps(kept, ensure_ascii=False, default=str).encode("utf-8", "replace"))
         digest.update(b"\n")
     return digest.hexdigest()

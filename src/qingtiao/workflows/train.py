@@ -12,37 +12,36 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import yaml
 from accelerate.utils import set_seed
 from filelock import FileLock, Timeout
-from numpy.typing import NDArray
 
+from qingtiao.answers import Answer
 from qingtiao.bundle import Manifest, read_manifest, save_bundle, write_manifest
 from qingtiao.config import PrecisionChoice, RunConfig, parse, read_yaml
 from qingtiao.data.clean import clean_test
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import RunError
-from qingtiao.evaluate.baseline import fit_majority, fit_tfidf
-from qingtiao.evaluate.calibrate import fit_temperature
 from qingtiao.evaluate.html import render_html
-from qingtiao.evaluate.report import About, Report, TestRows, build_report
+from qingtiao.evaluate.judging import AnyReport, report_of
+from qingtiao.evaluate.report import About
 from qingtiao.events import Audited, Event, Finished, Phase, Proved, Started
 from qingtiao.files import atomic_write_text, disk_errors_as_ours, sync_folder
 from qingtiao.models.adapter import add_adapter
 from qingtiao.models.base import LoadedBase, load_base, longest_input
 from qingtiao.models.device import pick_device, pick_precision
-from qingtiao.models.forward import run_logits
+from qingtiao.models.forward import Forward, run_rows
 from qingtiao.proof import prove
 from qingtiao.publish.card import model_card
-from qingtiao.task import Task, find_task
+from qingtiao.task import Chosen, Feature, Output, Task, choosing_score, find_task
 from qingtiao.train.checkpoint import CheckpointStore
 from qingtiao.train.loop import Material, Plan
 from qingtiao.train.loop import train as train_loop
 from qingtiao.train.trackers import Tracker, open_trackers
+from qingtiao.types import Row
 from qingtiao.workflows.material import Prepared, prepare
 
-_PROOF_TEXTS = 32
+_PROOF_ROWS = 32
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
 
 
@@ -51,7 +50,7 @@ class TrainResult:
     """What a finished run left."""
 
     bundle: Path
-    report: Report
+    report: AnyReport
     report_json: Path
     report_html: Path
 
@@ -120,11 +119,12 @@ class _Run:
         config = self.config
         yield Phase("data")
         kind = find_task(config.task)
+        metric = choosing_score(kind, config.train.metric)
         prepared = self._prepare()
         yield Phase("audit")
         yield Audited(prepared.audit.as_json())
         task = kind.fit(prepared.dataset.train, parse(kind.Options, config.task_options))
-        task.gold(prepared.dataset.dev), task.gold(prepared.dataset.test)  # refuse unknown labels before hours of work
+        task.check([*prepared.dataset.dev, *prepared.dataset.test])  # refuse unknown labels before hours of work
 
         yield Phase("base")
         set_seed(config.train.seed)
@@ -132,6 +132,7 @@ class _Run:
             config.base.name,
             revision=config.base.revision,
             auto_class=task.auto_class,
+            processor_class=task.processor_class,
             model_options=task.model_options(),
         )
         max_length = longest_input(base, config.base.max_length)
@@ -139,7 +140,7 @@ class _Run:
 
         yield Phase("train")
         material = self._material(task, base, prepared, max_length)
-        plan, identity = self._plan(base, prepared), self._identity(base, prepared)
+        plan, identity = self._plan(base, prepared, metric), self._identity(base, prepared)
         share, seconds = 0.0, 0.0
         dev: tuple[Mapping[str, float], ...] = ()
         with closing(train_loop(model, task, material, plan, store=store, run=identity)) as loop:
@@ -152,21 +153,20 @@ class _Run:
 
         yield Phase("evaluate")
         scorer = _Scorer(self, task, base, model, material, max_length)
-        temperature = scorer.temperature(prepared)
-        about = self._about(base, prepared, share=share, seconds=seconds, dev=dev)
-        report = scorer.report(prepared, temperature, about)
+        task = scorer.tune(prepared)
+        report = scorer.report(prepared, self._about(base, prepared, share=share, seconds=seconds, dev=dev))
 
         yield Phase("bundle")
         unproved = self.out / ".bundle.tmp"
         shutil.rmtree(unproved, ignore_errors=True)
-        manifest = self._manifest(task, base, prepared, report, max_length=max_length, temperature=temperature)
+        manifest = self._manifest(task, base, prepared, report, max_length=max_length)
         save_bundle(unproved, model=model, tokenizer=base.tokenizer, manifest=manifest)
 
         yield Phase("proof")
-        rows = (prepared.dataset.test or prepared.dataset.train)[:_PROOF_TEXTS]
-        difference = prove(unproved, [row.text for row in rows], scorer.logits(rows))
+        rows = (prepared.dataset.test or prepared.dataset.train)[:_PROOF_ROWS]
+        difference = prove(unproved, rows, scorer.judge(rows))
         yield Proved(str(self.out / "bundle"), difference)
-        return self._publish(unproved, report, difference)
+        return self._publish(unproved, task, report, difference)
 
     def _prepare(self) -> Prepared:
         config = self.config
@@ -187,13 +187,14 @@ class _Run:
             collate=lambda features: task.collate(features, base.tokenizer),
         )
 
-    def _plan(self, base: LoadedBase, prepared: Prepared) -> Plan:
+    def _plan(self, base: LoadedBase, prepared: Prepared, metric: Chosen) -> Plan:
         return Plan.of(
             self.config.train,
             method=self.config.adapter.method,
             hidden_size=base.hidden_size,
             rows=len(prepared.dataset.train),
             precision=self.precision,
+            metric=metric,
         )
 
     def _identity(self, base: LoadedBase, prepared: Prepared) -> str:
@@ -227,10 +228,9 @@ class _Run:
         task: Task,
         base: LoadedBase,
         prepared: Prepared,
-        report: Report,
+        report: AnyReport,
         *,
         max_length: int,
-        temperature: float,
     ) -> dict[str, Any]:
         whole = report.as_json()
         return {
@@ -238,19 +238,18 @@ class _Run:
             "task_state": task.state(),
             "normalise": self.config.normalise,
             "max_length": max_length,
-            "temperature": temperature,
             "base": {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint},
             "data": prepared.hashes,
             "metrics": {name: whole[name] for name in ("test", "clean_test", "verdict")},
             "versions": library_versions(),
         }
 
-    def _publish(self, unproved: Path, report: Report, difference: float) -> TrainResult:
+    def _publish(self, unproved: Path, task: Task, report: AnyReport, difference: float) -> TrainResult:
         """Reports first, the bundle last: where there is a bundle, the run is whole."""
         manifest = read_manifest(unproved)
         proved = Manifest(**{**dict(manifest), "proof": {"max_abs_logit_difference": difference}})
         write_manifest(unproved, proved)
-        atomic_write_text(unproved / "README.md", model_card(proved, report))
+        atomic_write_text(unproved / "README.md", model_card(proved, report, task))
         result = TrainResult(self.out / "bundle", report, self.out / "report.json", self.out / "report.html")
         text = json.dumps(report.as_json(), ensure_ascii=False, indent=2, allow_nan=False)
         atomic_write_text(result.report_json, text)
@@ -268,41 +267,38 @@ class _Scorer:
     def __init__(
         self, run: _Run, task: Task, base: LoadedBase, model: Any, material: Material, max_length: int
     ) -> None:
-        self.run, self.task, self.base, self.model = run, task, base, model
+        self.run, self.base, self.model = run, base, model
         self.material, self.max_length = material, max_length
+        self.task = task
 
-    def logits(self, rows: Any) -> NDArray[np.float32]:
-        features = self.task.encode(rows, self.base.tokenizer, self.max_length)
-        return run_logits(self.model, features, self.material.collate, device=self.run.device, precision="fp32")
+    def judge(self, rows: Sequence[Row]) -> list[Output]:
+        return self._run(self.task.encode(rows, self.base.tokenizer, self.max_length), self.task.judge)
 
-    def temperature(self, prepared: Prepared) -> float:
-        return fit_temperature(self.logits(prepared.judges), self.task.gold(prepared.judges))
+    def tune(self, prepared: Prepared) -> Task:
+        """The task with what dev rows settle: temperature, thresholds …"""
+        if prepared.judges:
+            self.task = self.task.tune(self.judge(prepared.judges), prepared.judges)
+        return self.task
 
-    def report(self, prepared: Prepared, temperature: float, about: About) -> Report:
-        dataset = prepared.dataset
-        texts, gold = [row.text for row in dataset.train], self.task.gold(dataset.train)
-        classes = len(self.task.labels)
-        baselines = {
-            "tfidf": fit_tfidf(texts, gold, classes=classes, seed=self.run.config.train.seed),
-            "majority": fit_majority(gold, classes=classes),
-        }
-        test = [row.text for row in dataset.test]
-        clean = {row.place for row in clean_test(dataset, threshold=self.run.config.data.near_duplicate)}
-        rows = TestRows(
-            texts=test,
-            gold=self.task.gold(dataset.test),
-            clean=np.array([row.place in clean for row in dataset.test], dtype=bool),
-            places=[row.place for row in dataset.test],
-        )
-        answers = self.task.decode(self.logits(dataset.test) / temperature)
-        return build_report(
-            rows,
-            np.array([list(answer.probabilities.values()) for answer in answers]),
-            labels=self.task.labels,
-            baselines={name: baseline.predict_proba(test) for name, baseline in baselines.items()},
+    def report(self, prepared: Prepared, about: About) -> AnyReport:
+        dataset, seed = prepared.dataset, self.run.config.train.seed
+        baselines = self.task.baselines(dataset.train, seed=seed)
+        return report_of(
+            self.task,
+            dataset.test,
+            self._answers([row.unanswered() for row in dataset.test]),
+            clean={row.place for row in clean_test(dataset, threshold=self.run.config.data.near_duplicate)},
+            baselines={name: baseline(dataset.test) for name, baseline in baselines.items()},
             about=about,
-            seed=self.run.config.train.seed,
+            seed=seed,
         )
+
+    def _answers(self, rows: Sequence[Row]) -> list[Answer]:
+        features = self.task.encode(rows, self.base.tokenizer, self.max_length)
+        return self.task.decode(self._run(features, self.task.infer), rows, self.base.tokenizer)
+
+    def _run(self, features: Sequence[Feature], forward: Forward) -> list[Output]:
+        return run_rows(self.model, features, self.material.collate, forward, device=self.run.device, precision="fp32")
 
 
 def library_versions() -> dict[str, str]:

@@ -1,0 +1,96 @@
+"""From a task's answers to a report: a classifier's where labels exclude each other, a measured one elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qingtiao.answers import Answer, Prediction
+from qingtiao.evaluate.measured import Judged, MeasuredReport, build_measured_report, measured_block
+from qingtiao.evaluate.report import About, Report, TestRows, build_report, evaluate_block, strict_json
+from qingtiao.task import Task
+from qingtiao.types import Place, Row
+
+AnyReport = Report | MeasuredReport
+_LONGEST_GOLD = 2000
+
+
+def report_of(
+    task: Task,
+    rows: Sequence[Row],
+    answers: Sequence[Answer],
+    *,
+    clean: Collection[Place],
+    baselines: Mapping[str, Sequence[Answer]],
+    about: About,
+    seed: int,
+) -> AnyReport:
+    """The report on `rows`, which bear targets, given the adapter's and each baseline's answers to them.
+
+    Args:
+        clean: places of the rows that are neither equal nor near to a training row.
+
+    Raises:
+        DataError: there are no rows, or a target cannot be judged.
+    """
+    mask = np.array([row.place in clean for row in rows], dtype=bool)
+    texts = [row.text for row in rows]
+    if task.exclusive:
+        return build_report(
+            TestRows(texts=texts, gold=_gold(task, rows), clean=mask, places=[row.place for row in rows]),
+            _probabilities(task, answers),
+            labels=task.labels,
+            baselines={name: _probabilities(task, other) for name, other in baselines.items()},
+            about=about,
+            seed=seed,
+        )
+    judged = Judged(
+        texts=texts,
+        gold=[gold_text(row.target) for row in rows],
+        predicted=[answer.headline for answer in answers],
+        clean=mask,
+        places=[str(row.place) for row in rows],
+    )
+    return build_measured_report(
+        judged,
+        task.measures,
+        task.measure(answers, rows),
+        baselines={name: task.measure(other, rows) for name, other in baselines.items()},
+        about=about,
+        seed=seed,
+    )
+
+
+def block_of(task: Task, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[str, Any]:
+    """The scores alone, as strict JSON: `n`, then each score and its interval under `<score>_ci`.
+
+    Raises:
+        DataError: there are no rows, or a target cannot be judged.
+    """
+    if task.exclusive:
+        found: dict[str, Any] = strict_json(evaluate_block(_gold(task, rows), _probabilities(task, answers)))
+        return found
+    measured: dict[str, Any] = strict_json(measured_block(task.measures, task.measure(answers, rows)).as_json())
+    return measured
+
+
+def gold_text(target: Any) -> str:
+    """A target as people read it."""
+    shown = "、".join(map(str, target)) if isinstance(target, tuple | list) else str(target)
+    return shown[:_LONGEST_GOLD]
+
+
+def _gold(task: Task, rows: Sequence[Row]) -> NDArray[np.int64]:
+    task.check(rows)
+    return np.array([task.labels.index(row.target) for row in rows], dtype=np.int64)
+
+
+def _probabilities(task: Task, answers: Sequence[Answer]) -> NDArray[np.float64]:
+    """Shape (rows, labels), in the order of `task.labels`."""
+    table = [
+        [answer.probabilities[label] for label in task.labels] for answer in answers if isinstance(answer, Prediction)
+    ]
+    return np.array(table, dtype=np.float64).reshape(len(answers), len(task.labels))
