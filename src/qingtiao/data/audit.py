@@ -83,7 +83,7 @@ def _faulty(name: str, rows: Sequence[Row]) -> list[Finding]:
 
 
 def _exact(name: str, rows: Sequence[Row], findings: list[Finding]) -> int:
-    first: dict[tuple[str, str], Row] = {}
+    first: dict[tuple[str, ...], Row] = {}
     copies = [row for row in rows if first.setdefault(copy_key(row), row) is not row]
     if copies:
         twins = [first[copy_key(row)] for row in copies]
@@ -173,7 +173,7 @@ def _leak(splits: _Splits, held_out: str, seen: str, threshold: float, findings:
 
 def _torn(rows: Sequence[Row]) -> list[list[Row]]:
     """The rows of each text that carries more than one label."""
-    alike: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    alike: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
         if not isinstance(row.target, References):
             alike[copy_key(row)].append(row)

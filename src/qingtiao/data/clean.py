@@ -105,7 +105,7 @@ def _drop(
     return tuple(kept)
 
 
-def _torn_keys(rows: Iterable[Row]) -> set[tuple[str, str]]:
+def _torn_keys(rows: Iterable[Row]) -> set[tuple[str, ...]]:
     targets = defaultdict(set)
     for row in rows:
         if not isinstance(row.target, References):
@@ -114,7 +114,7 @@ def _torn_keys(rows: Iterable[Row]) -> set[tuple[str, str]]:
 
 
 def _drop_copies(split: str, rows: Iterable[Row], log: list[Touched]) -> tuple[Row, ...]:
-    first: dict[tuple[tuple[str, str], Any], Row] = {}
+    first: dict[tuple[tuple[str, ...], Any], Row] = {}
     for row in rows:
         # One source may be taught with several references; a copy is what repeats both.
         other = row.target if isinstance(row.target, References) else None

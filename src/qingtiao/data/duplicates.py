@@ -36,30 +36,31 @@ def exact_key(text: str) -> str:
     return text.strip()
 
 
-def copy_key(row: Row) -> tuple[str, str]:
+def copy_key(row: Row) -> tuple[str, ...]:
     """What must be equal for two rows to be copies."""
-    return exact_key(row.text), row.digest
+    return (exact_key(row.text), *row.alike)
 
 
 def row_groups(rows: Sequence[Row], *, threshold: float) -> list[int]:
-    """`near_duplicate_groups` of the rows' texts, those joined whose rows agree in a digest."""
-    numbers = near_duplicate_groups([row.text for row in rows], threshold=threshold)
+    """`near_duplicate_groups` of rows: by their texts, or by what they say tells them alike."""
+    if not any(row.alike for row in rows):
+        return near_duplicate_groups([row.text for row in rows], threshold=threshold)
     groups, first = _Groups(len(rows)), dict[str, int]()
-    for index, (row, number) in enumerate(zip(rows, numbers, strict=True)):
-        groups.join(index, number)
-        if row.digest:
-            groups.join(index, first.setdefault(row.digest, index))
+    for index, row in enumerate(rows):
+        for key in row.alike:
+            groups.join(index, first.setdefault(key, index))
     return [groups.root(index) for index in range(len(rows))]
 
 
 def row_matches(queries: Sequence[Row], references: Sequence[Row], *, threshold: float) -> list[int | None]:
-    """`near_matches` of the rows' texts; for a row without one, a reference that agrees in the digest."""
-    matches = near_matches([row.text for row in queries], [row.text for row in references], threshold=threshold)
+    """`near_matches` of rows: by their texts, or by what they say tells them alike."""
+    if not any(row.alike for row in queries):
+        return near_matches([row.text for row in queries], [row.text for row in references], threshold=threshold)
     first: dict[str, int] = {}
     for index, row in enumerate(references):
-        if row.digest:
-            first.setdefault(row.digest, index)
-    return [first.get(row.digest) if match is None else match for row, match in zip(queries, matches, strict=True)]
+        for key in row.alike:
+            first.setdefault(key, index)
+    return [next((first[key] for key in row.alike if key in first), None) for row in queries]
 
 
 def folded(text: str) -> str:

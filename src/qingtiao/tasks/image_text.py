@@ -22,7 +22,7 @@ from qingtiao.evaluate.calibrate import fit_temperature
 from qingtiao.evaluate.measures import Measure, mean_of
 from qingtiao.language import say
 from qingtiao.task import Baseline, Feature, Output, Title
-from qingtiao.types import Record, Row
+from qingtiao.types import Record, References, Row
 from qingtiao.vision.lookalikes import Lookalikes, commonest
 from qingtiao.vision.pairs import collate_pairs, encode_pairs, pair_loss, pair_outputs, paired_cross_entropy
 from qingtiao.vision.retrieval import Match, Vectors, hits, matches, recall_measures
@@ -66,6 +66,12 @@ class PairOptions(Settings):
         description="标签怎样变成句子，例如 一张{}的照片 | what makes a sentence of a label, for example 一张{}的照片",
     )
 
+    captions_apart: bool = Field(
+        True,
+        description="自动划分时，同一句文本的图片不拆到两边"
+        " | images that share a text stay on one side when rows are split, so that scores are for texts never seen",
+    )
+
 
 class ImageInput(Settings):
     """One image, and what it may show."""
@@ -76,7 +82,7 @@ class ImageInput(Settings):
     candidates: str = Field(
         "",
         description="候选文本，一行一个；不填就从训练时的标签里选 | Candidates, one a line; the labels when empty",
-        json_schema_extra={"widget": "lines"},
+        json_schema_extra={"widget": "long"},
     )
 
 
@@ -118,21 +124,23 @@ class Task:
     def parse(
         cls, records: Iterable[Record], *, options: Settings, columns: Mapping[str, str], labelled: bool
     ) -> list[Row]:
-        return paired_rows(records, columns=columns) if labelled else asked_rows(records, columns=columns)
+        assert isinstance(options, PairOptions)
+        if not labelled:
+            return asked_rows(records, columns=columns)
+        return paired_rows(records, columns=columns, captions_apart=options.captions_apart)
 
     @classmethod
     def normalised(cls, row: Row, normaliser: Normaliser) -> Row:
-        if not row.parts:
-            candidates = [normaliser(text) for text in row.fields["candidates"]]
-            return replace(row, fields={**row.fields, "candidates": candidates})
-        row = row.with_parts([normaliser(row.parts[0])])
-        return row if row.target is None else replace(row, target=(row.parts[0], *row.target[1:]))
+        candidates = [normaliser(text) for text in row.fields["candidates"]]
+        caption = None if row.fields["caption"] is None else normaliser(row.fields["caption"])
+        target = None if row.target is None else References((str(caption),))
+        return replace(row, target=target, fields={**row.fields, "caption": caption, "candidates": candidates})
 
     @classmethod
     def fit(cls, rows: Sequence[Row], options: Settings) -> Self:
         assert isinstance(options, PairOptions)
-        named = [row.target[1] for row in rows if len(row.target) > 1]
-        counts = Counter(named or [row.target[0] for row in rows if row.text])
+        named = [row.fields["label"] for row in rows if row.fields["label"] is not None]
+        counts = Counter(named or [row.fields["caption"] for row in rows if row.fields["caption"]])
         if len(counts) < 2:
             raise DataError(
                 f"训练数据里只有 {len(counts)} 种{'标签' if named else '文本'}",
@@ -157,17 +165,18 @@ class Task:
 
     def check(self, rows: Sequence[Row]) -> None:
         for row in rows:
-            if self.named and len(row.target) > 1 and row.target[1] not in self.labels:
-                raise unknown_label(row, row.target[1], self.labels)
+            label = row.fields["label"]
+            if self.named and label is not None and label not in self.labels:
+                raise unknown_label(row, label, self.labels)
 
     def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         prompts = {label: self.options.prompt.format(label) for label in self.labels}
-        paired = bool(rows and rows[0].parts)
+        paired = _paired(rows)
         asked = [self._names(row) if self.named or not paired else () for row in rows]
         texts = [tuple(prompts.get(name) or self.options.prompt.format(name) for name in names) for names in asked]
         features = encode_pairs(rows, texts, tokenizer, max_length=max_length)
         for feature, row in zip(features, rows, strict=True):
-            if self.named and row.target is not None:
+            if row.target is not None:
                 feature["labels"] = self._gold(row)
         return features
 
@@ -190,13 +199,13 @@ class Task:
 
     def tune(self, outputs: Sequence[Output], rows: Sequence[Row]) -> Self:
         gold = np.array([self._gold(row) for row in rows], dtype=np.int64)
-        if not self.named or not (gold >= 0).any():
+        if not (gold >= 0).any():
             return self
         temperature = fit_temperature(self._parts(outputs)[2][gold >= 0], gold[gold >= 0])
         return replace(self, classes=replace(self.classes, temperature=temperature))
 
     def decode(self, outputs: Sequence[Output], rows: Sequence[Row], tokenizer: Any) -> list[Answer]:
-        if rows and rows[0].parts:
+        if _paired(rows):
             return [*self._matches(outputs, rows)]
         return [self._prediction(output, self._names(row)) for output, row in zip(outputs, rows, strict=True)]
 
@@ -210,7 +219,7 @@ class Task:
         values = {one.name: one.value(sums[one.name]) for one in self.measures if one.name in self.scores}
         images, texts, _ = map(torch.from_numpy, self._parts(outputs))
         numbers: dict[str, int] = {}
-        same = torch.tensor([numbers.setdefault(row.parts[0], len(numbers)) for row in rows])
+        same = torch.tensor([numbers.setdefault(row.fields["caption"], len(numbers)) for row in rows])
         losses = [
             float(paired_cross_entropy(some @ others.T, group)) * len(group)
             for some, others, group in zip(
@@ -224,7 +233,7 @@ class Task:
         found = hits(answers, rows)
         right = found[:, [0, -1]].copy()
         if self.named:
-            labels = [row.target[1] if len(row.target) > 1 else None for row in rows]
+            labels = [row.fields["label"] for row in rows]
             given = [getattr(answer, "label", None) for answer in answers]
             right[:, 0] = [a is not None and a == b for a, b in zip(labels, given, strict=True)]
             right[:, 1] = [label is not None for label in labels]
@@ -244,18 +253,19 @@ class Task:
 
         def lookalike(asked: Sequence[Row]) -> list[Match]:
             near = known.nearest(asked)
-            texts: Vectors = captions.transform([row.parts[0] for row in asked]).toarray().astype(np.float32)
-            taught = captions.transform([row.parts[0] for row in rows]).toarray().astype(np.float32)
-            labels = [commonest([rows[i].target[1] for i in some if len(rows[i].target) > 1] or [""]) for some in near]
+            texts: Vectors = captions.transform([row.fields["caption"] for row in asked]).toarray().astype(np.float32)
+            taught = captions.transform([row.fields["caption"] for row in rows]).toarray().astype(np.float32)
+            labels = [commonest([rows[i].fields["label"] or "" for i in some]) for some in near]
             return matches(asked, taught[near].mean(axis=1), texts, labels if self.named else None)
 
         return {"lookalike": lookalike, "chance": chance}
 
     def _names(self, row: Row) -> tuple[str, ...]:
-        return tuple(row.fields.get("candidates") or ()) or self.labels
+        return tuple(row.fields["candidates"]) or self.labels
 
     def _gold(self, row: Row) -> int:
-        return self.labels.index(row.target[1]) if len(row.target) > 1 and row.target[1] in self.labels else -100
+        label = row.fields["label"]
+        return self.labels.index(label) if self.named and label in self.labels else -100
 
     def _parts(self, outputs: Sequence[Output]) -> tuple[Vectors, Vectors, Vectors]:
         """What `judge` gave, taken apart: images (rows, d), texts (rows, d), logits (rows, labels)."""
@@ -273,3 +283,8 @@ class Task:
     def _prediction(self, logits: Output, names: Sequence[str]) -> Prediction:
         probabilities = softmax(logits[None] / self.classes.temperature)[0]
         return Prediction(names[int(probabilities.argmax())], dict(zip(names, probabilities.tolist(), strict=True)))
+
+
+def _paired(rows: Sequence[Row]) -> bool:
+    """Rows to be judged come with their texts, rows that are asked about do not."""
+    return bool(rows) and rows[0].fields["caption"] is not None

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from qingtiao.models.base import tokenizer_of
 from qingtiao.models.inputs import encode_texts
+from qingtiao.models.processor import tokenizer_of
 from qingtiao.types import Row
 from qingtiao.vision.files import open_image
 
@@ -25,12 +25,13 @@ def encode_pairs(
     """A feature a row. Pixels stay in the file until `collate_pairs`: all images of a set seldom fit in memory.
 
     Args:
-        rows: with the image's source in `fields["image"]`; those with a text have it in `parts[0]`, all or none.
+        rows: with the image's source in `fields["image"]` and their text, all or none, in `fields["caption"]`.
         candidates: texts that the row's image is to be compared with.
     """
     tokenizer, known = tokenizer_of(processor), dict[tuple[str, ...], tuple[tuple[int, ...], ...]]()
     patches = (image_side(processor) // _PATCH) ** 2
-    captions = encode_texts(tokenizer, [row.parts[0] for row in rows if row.parts], max_length=max_length)
+    texts_given = [row.fields["caption"] for row in rows if row.fields["caption"] is not None]
+    captions = encode_texts(tokenizer, texts_given, max_length=max_length)
     features: list[dict[str, Any]] = captions or [{"input_ids": []} for _ in rows]
     paired = bool(captions)
     for feature, row, texts in zip(features, rows, map(tuple, candidates), strict=True):

@@ -58,10 +58,10 @@ def matches(rows: Sequence[Row], images: Vectors, texts: Vectors, labels: Sequen
     """Each row's image against the texts of all rows and its text against all their images; equal ones count once.
 
     Args:
-        images: of the rows' images; texts: of their texts (`parts[0]`), both of shape (rows, dimensions).
+        images: of the rows' images; texts: of their texts (`fields["caption"]`), both of shape (rows, dimensions).
         labels: of each row; where there are none, the text that fits best.
     """
-    first_text = _firsts([row.parts[0] for row in rows])
+    first_text = _firsts([str(row.fields["caption"]) for row in rows])
     first_image = _firsts([str(row.fields["image"]) for row in rows])
     for_image = _ranked(images, texts[list(first_text.values())])
     for_text = _ranked(texts, images[list(first_image.values())])
@@ -77,7 +77,7 @@ def matches(rows: Sequence[Row], images: Vectors, texts: Vectors, labels: Sequen
 def hits(answers: Sequence[Answer], rows: Sequence[Row]) -> Floats:
     """Shape (rows, 7): a right text within each of `DEPTHS`, a right image within each, and 1.
 
-    Any text that the image bears in `rows` is right, and any image that bears the text: targets begin with the text.
+    Any text that the image bears in `rows` is right, and any image that bears the text.
     An answer that is no `Match`, such as the one to an empty row, has found nothing.
     """
     texts_of, images_of = defaultdict(set), defaultdict(set)

@@ -7,7 +7,7 @@ from typing import Any
 
 from qingtiao.data.columns import find_column, label_of, text_of
 from qingtiao.errors import DataError
-from qingtiao.types import Record, Row
+from qingtiao.types import Record, References, Row
 from qingtiao.vision.files import digest, image_source, open_image, shown_name
 
 _IMAGES = ("image", "图片", "图像", "照片", "photo", "picture", "img", "image_path", "pixels", "文件", "文件名", "file")
@@ -17,11 +17,12 @@ _CANDIDATES = ("candidates", "choices", "候选", "选项")
 _THUMBNAIL = 64  # enough of a JPEG to tell pictures apart
 
 
-def paired_rows(records: Iterable[Record], *, columns: Mapping[str, str]) -> list[Row]:
+def paired_rows(records: Iterable[Record], *, columns: Mapping[str, str], captions_apart: bool) -> list[Row]:
     """Rows of an image, a text and, where the file has such a column, a label.
 
-    `text` and `parts[0]` are the caption, `fields["image"]` the picture's source, `target` the caption and the label if
-    there is one. Every picture is opened once: damaged ones are found before training, and `digest` finds copies.
+    `text` is the picture's name. `fields` holds its source under `image`, the text under `caption` and the label, None
+    where there is none, under `label`. Every picture is opened once: damaged ones are found before training, and rows
+    with the same one are alike; so are those with the same text if `captions_apart`, which no split then shares.
 
     Raises:
         DataError: a column is not found, or a row has no image or one that cannot be read.
@@ -30,27 +31,20 @@ def paired_rows(records: Iterable[Record], *, columns: Mapping[str, str]) -> lis
     names = _Names(columns)
     for record in records:
         image, text = names.of(record, "image", _IMAGES), names.of(record, "text", _TEXTS)
+        label = names.optional(record, "label", [name for name in _LABELS if name not in (image, text)])
         source = image_source(record.fields.get(image), record.place)
         if not source:
-            raise DataError(
-                f"{record.place} 没有图片（{image} 列为空）",
-                f"{record.place} has no image ({image} is empty)",
-                todo_zh="补上图片，或者删掉这一行。",
-                todo_en="Name an image, or remove the row.",
-            )
-        caption = text_of(record, text)
-        label = names.optional(record, "label", [name for name in _LABELS if name not in (image, text)])
-        given = label_of(record.fields.get(label)) if label else ""
-        rows.append(
-            Row(
-                text=caption,
-                target=(caption, given) if given else (caption,),
-                place=record.place,
-                fields={**_others(record, image, text, label), "image": source, "candidates": []},
-                parts=(caption,),
-                digest=digest(open_image(source, record.place, at_least=_THUMBNAIL)),
-            )
-        )
+            raise _no_image(record, image)
+        caption = text_of(record, text).strip()
+        looks = digest(open_image(source, record.place, at_least=_THUMBNAIL))
+        told = {
+            "image": source,
+            "caption": caption,
+            "label": label_of(record.fields.get(label)) or None if label else None,
+        }
+        alike = (looks, f"={caption}") if captions_apart and caption else (looks,)
+        fields = {**_others(record, image, text, label), **told, "candidates": []}
+        rows.append(Row(shown_name(source), References((caption,)), record.place, fields, alike=alike))
     return rows
 
 
@@ -66,11 +60,8 @@ def asked_rows(records: Iterable[Record], *, columns: Mapping[str, str]) -> list
         image = names.of(record, "image", _IMAGES)
         source = image_source(record.fields.get(image), record.place)
         offered = names.optional(record, "candidates", _CANDIDATES)
-        fields = {
-            **_others(record, image, offered),
-            "image": source,
-            "candidates": _candidates(record, offered) if offered else [],
-        }
+        told = {"image": source, "caption": None, "label": None}
+        fields = {**_others(record, image, offered), **told, "candidates": _candidates(record, offered)}
         rows.append(Row(shown_name(source), None, record.place, fields))
     return rows
 
@@ -113,9 +104,18 @@ _KINDS = {
 }
 
 
-def _candidates(record: Record, column: str) -> list[str]:
-    """Texts of a list, or of a cell with one a line; equal ones once."""
-    cell = record.fields.get(column)
+def _no_image(record: Record, column: str) -> DataError:
+    return DataError(
+        f"{record.place} 没有图片（{column} 列为空）",
+        f"{record.place} has no image ({column} is empty)",
+        todo_zh="补上图片，或者删掉这一行。",
+        todo_en="Name an image, or remove the row.",
+    )
+
+
+def _candidates(record: Record, column: str | None) -> list[str]:
+    """Texts of a list, or of a cell with one a line; equal ones once; none where there is no such column."""
+    cell = record.fields.get(column) if column else None
     given = cell if isinstance(cell, list | tuple) else str(cell or "").splitlines()
     texts = list(dict.fromkeys(text for text in (str(one).strip() for one in given) if text))
     if len(texts) == 1:
