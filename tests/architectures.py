@@ -205,7 +205,7 @@ def save_architecture(name: str, folder: Path, *, texts: Iterable[str] = ()) -> 
     if kind.padless:
         tokenizer = save_byte_tokenizer(folder, extra=extra, texts=texts)
     else:
-        tokenizer = save_char_tokenizer(folder, texts=texts)
+        tokenizer = save_char_tokenizer(folder, characters=sorted({char for text in texts for char in text}) or None)
     build_architecture(name, vocabulary=len(tokenizer)).save_pretrained(folder)
     if name == "chinese_clip":
         save_clip_processor(folder, tokenizer)
