@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +12,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from pydantic import Field
 
 from qingtiao.answers import Answer, Prediction
-from qingtiao.classes import Classes, label_order, softmax, unknown_label
+from qingtiao.classes import Classes, label_order, softmax
 from qingtiao.config import Settings
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import DataError
@@ -29,6 +31,7 @@ from qingtiao.vision.retrieval import Match, Vectors, hits, matches, recall_meas
 from qingtiao.vision.rows import asked_rows, paired_rows
 
 _MOST_LABELS = 1000
+_SHOWN_LABELS = 10
 _ACCURACY = Measure("accuracy", "标签准确率", "accuracy of labels", mean_of(0, 1))
 _LOSS_ROWS = 1024  # the contrastive loss of dev rows is taken over so many at once
 _HASHED = 1024  # dimensions of the character n-grams that the lookalike baseline compares captions by
@@ -45,10 +48,11 @@ _SHAPES: Mapping[str, Callable[[int, int], bool]] = {  # of x and y between -8 a
 
 
 def _drawn(colour: tuple[int, int, int], inside: Callable[[int, int], bool]) -> str:
-    """A picture of 16 x 16 pixels on white as a data: URI; a PPM is a header and the pixels as they are."""
+    """A picture of 16 x 16 pixels on white as a data: URI. A BMP is the pixels as they are: alike on every machine."""
     pixels = (colour if inside(x, y) else (255, 255, 255) for y in range(-8, 8) for x in range(-8, 8))
-    picture = b"P6 16 16 255\n" + b"".join(map(bytes, pixels))
-    return "data:image/x-portable-pixmap;base64," + base64.b64encode(picture).decode()
+    picture = io.BytesIO()
+    Image.frombytes("RGB", (16, 16), b"".join(map(bytes, pixels))).save(picture, "BMP")
+    return "data:image/bmp;base64," + base64.b64encode(picture.getvalue()).decode()
 
 
 class PairOptions(Settings):
@@ -65,7 +69,6 @@ class PairOptions(Settings):
         pattern=r"\{\}",
         description="标签怎样变成句子，例如 一张{}的照片 | what makes a sentence of a label, for example 一张{}的照片",
     )
-
     captions_apart: bool = Field(
         True,
         description="自动划分时，同一句文本的图片不拆到两边"
@@ -164,10 +167,16 @@ class Task:
         return {}
 
     def check(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            label = row.fields["label"]
-            if self.named and label is not None and label not in self.labels:
-                raise unknown_label(row, label, self.labels)
+        """Labels never seen in training may stand in rows to be judged, and count as missed; not on every row."""
+        labelled = [row for row in rows if row.fields["label"] is not None]
+        if self.named and labelled and not any(row.fields["label"] in self.labels for row in labelled):
+            wrong, known = labelled[0].fields["label"], self.labels[:_SHOWN_LABELS]
+            raise DataError(
+                f"{labelled[0].place} 起，没有一行的标签是训练时见过的，例如 {wrong!r}",
+                f"From {labelled[0].place} on, no row bears a label known from training; {wrong!r} for example",
+                todo_zh=f"训练时的标签：{'、'.join(known)}……；检查 --column label=列名 指得对不对。",
+                todo_en=f"Labels of training: {', '.join(known)} ...; check that --column label=COLUMN is right.",
+            )
 
     def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         prompts = {label: self.options.prompt.format(label) for label in self.labels}

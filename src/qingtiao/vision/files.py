@@ -21,6 +21,7 @@ from qingtiao.types import Place
 
 # Without the formats that PIL hands to other programs (EPS), and without those nobody keeps photos in.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+MOST_ELONGATED = 100  # longer side by shorter: processors that keep the shape would make such a picture huge
 _THUMBNAIL = 32  # pixels a side
 _SHOWN = 60
 
@@ -28,8 +29,9 @@ _SHOWN = 60
 def image_source(cell: Any, place: Place) -> str:
     """What a cell says of its picture as one string: an absolute path or a data: URI; empty for an empty cell.
 
-    Paths are relative to the folder of the data file. Bytes, and the mappings and PIL images that parquet files and
-    `datasets` hold pictures in, become data: URIs.
+    Paths are relative to the folder of the data file; they may lead out of it, and links are followed: whoever writes
+    the file can read the picture anyway. What strangers send is checked before (`serve.fields`). Bytes, and the
+    mappings and PIL images that parquet files and `datasets` hold pictures in, become data: URIs.
 
     Raises:
         DataError: the cell is something else, or an address on the web.
@@ -84,10 +86,12 @@ def open_image(source: str, place: Place | str, *, at_least: int | None = None) 
             size, as long as neither side falls below it: large photos then cost a fraction of the time and memory.
 
     Raises:
-        DataError: there is no such file, or it is damaged, too large, or in none of `FORMATS`.
+        DataError: there is no such file, or it is damaged, too large, too elongated, or in none of `FORMATS`.
     """
     with _decoder_errors_as_ours(source, place), _stream(source) as stream:
         image = Image.open(stream, formats=FORMATS)
+        if max(image.size) > MOST_ELONGATED * min(image.size):
+            raise _too_elongated(source, place, image.size)
         if at_least is not None:
             image.draft("RGB", (at_least, at_least))
         image.load()
@@ -102,6 +106,8 @@ def digest(image: Image.Image) -> str:
 
 def _stream(source: str) -> IO[bytes]:
     if not is_data_uri(source):
+        if Path(source).exists() and not Path(source).is_file():
+            raise OSError("not a file")  # a pipe would be waited for without end
         return Path(source).open("rb")
     head, _, body = source.partition(",")
     if head.lower().endswith(";base64"):
@@ -129,6 +135,8 @@ def _decoder_errors_as_ours(source: str, place: Place | str) -> Iterator[None]:
             # Odd EXIF blocks and palettes are told of, and read all the same.
             warnings.filterwarnings("ignore", category=UserWarning)
             yield
+    except DataError:
+        raise
     except FileNotFoundError:
         raise DataError(
             f"{place}：找不到图片 {source}",
@@ -148,6 +156,16 @@ def _decoder_errors_as_ours(source: str, place: Place | str) -> Iterator[None]:
         raise _unreadable(name, place, "base64") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError …
         raise _unreadable(name, place, str(error) if source not in str(error) else type(error).__name__) from error
+
+
+def _too_elongated(source: str, place: Place | str, size: tuple[int, int]) -> DataError:
+    shape = f"{size[0]} x {size[1]}"
+    return DataError(
+        f"{place}：图片 {shown_name(source)} 太细长（{shape}），长边最多是短边的 {MOST_ELONGATED} 倍",
+        f"{place}: the image {shown_name(source)} is too elongated ({shape}); at most {MOST_ELONGATED} to 1 is read",
+        todo_zh="裁剪这张图片。",
+        todo_en="Crop the image.",
+    )
 
 
 def _unreadable(name: str, place: Place | str, reason: str) -> DataError:

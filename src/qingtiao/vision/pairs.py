@@ -60,11 +60,15 @@ def collate_pairs(features: Sequence[Mapping[str, Any]], processor: Any) -> dict
     texts = [{"input_ids": list(ids)} for ids in (*captions, *numbers)]
     padded = tokenizer_of(processor).pad(texts, padding=True, return_tensors="pt")
     side = 2 * image_side(processor)
-    images = [open_image(feature["image"], feature["place"], at_least=side) for feature in features]
+    # One by one: a batch of large pictures, hostile ones among them, need not fit in memory before they are resized.
+    pixels = [
+        processor.image_processor([open_image(feature["image"], feature["place"], at_least=side)])["pixel_values"][0]
+        for feature in features
+    ]
     batch = {
         "input_ids": padded["input_ids"],
         "attention_mask": padded["attention_mask"],
-        "pixel_values": torch.as_tensor(np.stack(processor.image_processor(images)["pixel_values"])),
+        "pixel_values": torch.as_tensor(np.stack(pixels)),
     }
     if captions:
         batch["same"] = torch.tensor([captions.index(caption) for caption in captions])
