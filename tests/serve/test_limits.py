@@ -81,3 +81,19 @@ def test_an_uploaded_file_may_hold_images_and_not_name_them(pictures: Any, tmp_p
     with pytest.raises(UserError, match="第 2 行的 image"):
         answer_file(pictures, upload, tmp_path, text_column=None, on_progress=lambda *_: None)
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_pictures_to_click_on_become_files_that_a_browser_shows(pictures: Any) -> None:
+    gr = pytest.importorskip("gradio", reason="the web page needs qingtiao[app]")
+    from PIL import Image
+
+    from qingtiao.serve.fields import form_fields
+    from qingtiao.serve.page import _clickable
+
+    sample = pictures.task.samples[0]["image"]
+    path, candidates = _clickable(form_fields(pictures.task), [gr.Image(), gr.Textbox()], [sample, "圆\n方块"])
+    assert candidates == "圆\n方块"
+    with Image.open(path) as image:
+        assert (image.format, image.size) == ("PNG", (16, 16))
+        assert image.getpixel((8, 8)) == (214, 40, 40)
+    assert Path(gr.Image().GRADIO_CACHE).resolve() in Path(path).resolve().parents
