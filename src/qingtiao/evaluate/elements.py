@@ -24,6 +24,7 @@ SYSTEMS = {
     "adapter": ("适配器", "adapter"),
     "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
     "majority": ("多数类", "majority"),
+    "dictionary": ("词典", "dictionary"),
 }
 SHOWN_CHARACTERS = 300
 

@@ -15,7 +15,11 @@ SIGNIFICANCE = 0.05
 # Below this the interval of an accuracy is wider than +-7 points at 50 %.
 SMALL_N = 200
 
-NAMES = {"tfidf": (" TF-IDF 基线", "the TF-IDF baseline"), "majority": ("多数类基线", "the majority baseline")}
+NAMES = {
+    "tfidf": (" TF-IDF 基线", "the TF-IDF baseline"),
+    "majority": ("多数类基线", "the majority baseline"),
+    "dictionary": ("词典基线", "the dictionary baseline"),
+}
 
 
 @dataclass(frozen=True, slots=True)
