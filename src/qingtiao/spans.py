@@ -40,7 +40,7 @@ def read_as(row: Row, normaliser: Normaliser) -> Row:
     """The row with what the model is to read of it in `fields`; its text stays as given, since offsets count in it.
 
     The normaliser is applied character by character, and only where one becomes one: full width becomes half width,
-    traditional simplified, while runs, links and invisible characters stay.
+    traditional simplified, what cannot be seen a space, while runs and links stay.
 
     Raises:
         DataError: the marks no longer fit the text, which cleaning has repaired.
@@ -55,8 +55,9 @@ def read_as(row: Row, normaliser: Normaliser) -> Row:
         )
     if not normaliser(row.text):
         return replace(row, text="", target=None if row.target is None else ())
-    table = {ord(char): normaliser(char) for char in set(row.text)}
-    read = row.text.translate({code: to for code, to in table.items() if len(to) == 1})
+    # Spaces and invisible characters come out empty, and are a space to every tokenizer.
+    cleaned = {char: normaliser(char) or " " for char in set(row.text)}
+    read = row.text.translate({ord(char): to for char, to in cleaned.items() if len(to) == 1})
     return replace(row, fields={_READ: read})
 
 
@@ -201,13 +202,13 @@ def _f1(sums: Floats) -> Floats:
 
 
 def _share(of: int) -> Measure:
-    name, zh, en = (("precision", "准确率", "precision"), ("recall", "召回率", "recall"))[of - 1]
+    name, zh = (("precision", "准确率"), ("recall", "召回率"))[of - 1]
 
     def share(sums: Floats) -> Floats:
         whole = _by_label(sums).sum(axis=-2)
         return np.nan_to_num(ratio(whole[..., 0], whole[..., of]))
 
-    return Measure(name, f"实体{zh}", f"span {en}", share)
+    return Measure(f"span_{name}", f"实体{zh}", f"span {name}", share)
 
 
 def _macro_f1(sums: Floats) -> Floats:

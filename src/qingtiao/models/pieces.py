@@ -6,8 +6,9 @@ spaces and whatever else the tokenizer passes over belong to the piece before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -53,24 +54,41 @@ def pieces_of(tokenizer: Any, texts: Sequence[str], *, units: Units) -> list[Pie
             todo_en="Use a base that comes with a tokenizer.json.",
         )
     encoded = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    found = []
+    found, alone = [], _alone(tokenizer)
     for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
         placed = list(zip(ids, offsets, strict=True))
         if units == "characters":
-            placed = [single for token, span in placed for single in _singles(tokenizer, text, token, span)]
+            placed = [single for token, span in placed for single in _singles(text, token, span, alone)]
         found.append(Pieces(tuple(token for token, _ in placed), tuple(_owned(text, [span for _, span in placed]))))
     return found
 
 
-def _singles(tokenizer: Any, text: str, token: int, span: tuple[int, int]) -> list[tuple[int, tuple[int, int]]]:
+def _singles(
+    text: str, token: int, span: tuple[int, int], alone: Callable[[str], list[int]]
+) -> list[tuple[int, tuple[int, int]]]:
+    """The piece as pieces of single characters; itself where it is one, is Latin, or a character has no token."""
     start, end = span
-    wide = [index for index in range(start, end) if text[index] >= _FIRST_WIDE]
-    if end - start < 2 or not wide:
+    if end - start < 2 or not any(char >= _FIRST_WIDE for char in text[start:end]):
         return [(token, span)]
-    vocabulary_ids = [tokenizer.convert_tokens_to_ids(text[index]) for index in range(start, end)]
-    if any(one is None or one == tokenizer.unk_token_id for one in vocabulary_ids):
+    parts = [(index, alone(text[index])) for index in range(start, end)]
+    if not all(ids for _, ids in parts):
         return [(token, span)]
-    return [(one, (index, index + 1)) for index, one in enumerate(vocabulary_ids, start)]
+    return [(one, (index, index + 1)) for index, ids in parts for one in ids]
+
+
+def _alone(tokenizer: Any) -> Callable[[str], list[int]]:
+    """The tokens of one character on its own; none where it is unknown."""
+
+    @cache
+    def ids(char: str) -> list[int]:
+        # The vocabulary first: asked for a lone character, some tokenizers put a mark of a word's beginning before it.
+        known = tokenizer.convert_tokens_to_ids(char)
+        found = [known] if known is not None else []
+        if not found or known == tokenizer.unk_token_id:
+            found = tokenizer(char, add_special_tokens=False)["input_ids"]
+        return [] if tokenizer.unk_token_id in found else found
+
+    return ids
 
 
 def _owned(text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
