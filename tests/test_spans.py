@@ -22,6 +22,7 @@ from qingtiao.spans import (
     marks_of_tags,
     piece_tags,
     read_as,
+    refuse_slipped,
     tag_loss,
     tag_names,
     text_read,
@@ -195,4 +196,5 @@ def test_a_text_of_nothing_is_empty_and_marks_that_slipped_are_told() -> None:
     assert read_as(Row(" \u200b\n", (), PLACE), Normaliser(NormaliseConfig())).text == ""
     assert read_as(Row("", None, PLACE), Normaliser(NormaliseConfig())).target is None
     with pytest.raises(DataError, match="memory:1"):
-        read_as(Row("短了", (Mark(2, 4, "X", "北京"),), PLACE), Normaliser(NormaliseConfig()))
+        refuse_slipped(Row("短了", (Mark(2, 4, "X", "北京"),), PLACE))
+    refuse_slipped(Row("在北京", (Mark(1, 3, "X", "北京"),), PLACE))

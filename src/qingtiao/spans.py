@@ -6,7 +6,7 @@ Tags are numbered 0 for O, then 1 + 2k for B and 2 + 2k for I of the k-th label.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -41,10 +41,17 @@ def read_as(row: Row, normaliser: Normaliser) -> Row:
 
     The normaliser is applied character by character, and only where one becomes one: full width becomes half width,
     traditional simplified, what cannot be seen a space, while runs and links stay.
-
-    Raises:
-        DataError: the marks no longer fit the text, which cleaning has repaired.
     """
+    if not normaliser(row.text):
+        return replace(row, text="", target=None if row.target is None else ())
+    # Spaces and invisible characters come out empty, and are a space to every tokenizer.
+    cleaned = {char: normaliser(char) or " " for char in set(row.text)}
+    read = row.text.translate({ord(char): to for char, to in cleaned.items() if len(to) == 1})
+    return replace(row, fields={_READ: read})
+
+
+def refuse_slipped(row: Row) -> None:
+    """Raises DataError when the marks no longer fit the text, which cleaning has repaired."""
     lost = next((mark for mark in marks_of(row) if row.text[mark.start : mark.end] != mark.text), None)
     if lost is not None:
         raise DataError(
@@ -53,12 +60,6 @@ def read_as(row: Row, normaliser: Normaliser) -> Row:
             todo_zh="先修好这一行的文本和位置，或者删掉它。",
             todo_en="Repair the text and the offsets of this row first, or remove it.",
         )
-    if not normaliser(row.text):
-        return replace(row, text="", target=None if row.target is None else ())
-    # Spaces and invisible characters come out empty, and are a space to every tokenizer.
-    cleaned = {char: normaliser(char) or " " for char in set(row.text)}
-    read = row.text.translate({ord(char): to for char, to in cleaned.items() if len(to) == 1})
-    return replace(row, fields={_READ: read})
 
 
 def text_read(row: Row) -> str:
@@ -159,6 +160,30 @@ def log_probabilities(table: Table, starts: Sequence[int]) -> Floats:
     logits = table[list(starts), 1:].astype(np.float64)
     shifted = logits - logits.max(axis=1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))
+
+
+# Spans less likely than this are not looked at: they would be far behind anything that is answered.
+_LEAST = 1e-3
+
+
+def likely_spans(table: Table, text: str, label: str) -> Iterator[tuple[Mark, float]]:
+    """Every span that is no wonder, overlapping ones too, with the product of the probabilities of its tags.
+
+    For one label: B where it begins, I as far as it goes, no I behind it.
+    """
+    starts = starts_of(table)
+    shares = np.exp(log_probabilities(table, starts))
+    begins, inside = shares[:, 1], [*shares[1:, 2].tolist(), 0.0]
+    ends = [*starts[1:], len(text)]
+    for first in np.flatnonzero(begins >= _LEAST).tolist():
+        share = float(begins[first])
+        for last in range(first, len(starts)):
+            piece = text[starts[first] : ends[last]].rstrip()
+            if share * (1 - inside[last]) >= _LEAST:
+                yield Mark(starts[first], starts[first] + len(piece), label, piece), share * (1 - inside[last])
+            share *= inside[last]
+            if share < _LEAST:
+                break
 
 
 def decode_table(table: Table, text: str, labels: Sequence[str]) -> tuple[Mark, ...]:

@@ -34,6 +34,7 @@ from qingtiao.spans import (
     counts,
     decode_table,
     read_as,
+    refuse_slipped,
     tag_loss,
     tag_names,
     text_read,
@@ -145,6 +146,7 @@ class Task:
 
     @classmethod
     def normalised(cls, row: Row, normaliser: Normaliser) -> Row:
+        refuse_slipped(row)
         return read_as(row, normaliser)
 
     @classmethod
