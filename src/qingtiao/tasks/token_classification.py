@@ -133,7 +133,7 @@ class Task:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return tag_names(self.entities)
+        return self.entities
 
     @classmethod
     def parse(
@@ -173,7 +173,7 @@ class Task:
         return {"entities": list(self.entities), "options": self.options.model_dump()}
 
     def model_options(self) -> dict[str, Any]:
-        return named_outputs(self.labels)
+        return named_outputs(tag_names(self.entities))
 
     def check(self, rows: Sequence[Row]) -> None:
         for row in rows:
