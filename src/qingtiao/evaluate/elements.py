@@ -24,6 +24,8 @@ SYSTEMS = {
     "adapter": ("适配器", "adapter"),
     "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
     "majority": ("多数类", "majority"),
+    "ridge": ("TF-IDF 岭回归", "ridge on TF-IDF"),
+    "mean": ("平均值", "mean"),
 }
 SHOWN_CHARACTERS = 300
 

@@ -15,7 +15,12 @@ SIGNIFICANCE = 0.05
 # Below this the interval of an accuracy is wider than +-7 points at 50 %.
 SMALL_N = 200
 
-NAMES = {"tfidf": (" TF-IDF 基线", "the TF-IDF baseline"), "majority": ("多数类基线", "the majority baseline")}
+NAMES = {
+    "tfidf": (" TF-IDF 基线", "the TF-IDF baseline"),
+    "majority": ("多数类基线", "the majority baseline"),
+    "ridge": (" TF-IDF 岭回归", "ridge regression on TF-IDF"),
+    "mean": ("训练集的平均值", "the mean of the training rows"),
+}
 
 
 @dataclass(frozen=True, slots=True)
