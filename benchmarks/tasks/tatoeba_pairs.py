@@ -94,8 +94,9 @@ def _near_but_unlike(asked: Sequence[str], inside: Mapping[str, int], rng: rando
     for start in range(0, len(asked), _CHUNK):
         some = asked[start : start + _CHUNK]
         for text, near in zip(some, (counter.transform(some) @ table.T).toarray(), strict=True):
-            near[group == inside[text]] = -1
-            yield texts[rng.choice(np.argsort(-near, kind="stable")[:NEAREST])]
+            other = group != inside[text]
+            ranked = np.argsort(np.where(other, -near, np.inf), kind="stable")
+            yield texts[rng.choice(ranked[: min(NEAREST, other.sum())])]
 
 
 def main() -> None:
