@@ -26,6 +26,8 @@ SYSTEMS = {
     "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
     "majority": ("多数类", "majority"),
     "dictionary": ("词典", "dictionary"),
+    "ridge": ("TF-IDF 岭回归", "ridge on TF-IDF"),
+    "mean": ("平均值", "mean"),
 }
 SHOWN_CHARACTERS = 300
 _AROUND = 40  # characters of unmarked text kept on either side of what is marked

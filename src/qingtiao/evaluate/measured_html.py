@@ -20,7 +20,7 @@ from qingtiao.evaluate.elements import (
     training,
     whole_page,
 )
-from qingtiao.evaluate.measured import MeasuredBlock, MeasuredReport, MeasuredScores, WorstAnswer
+from qingtiao.evaluate.measured import MeasuredBlock, MeasuredReport, MeasuredScores, WorstAnswer, judge_of_rows
 from qingtiao.evaluate.measures import Measure
 
 
@@ -89,13 +89,13 @@ def _cells(report: MeasuredReport, block: MeasuredBlock) -> str:
 def _worst(report: MeasuredReport) -> str:
     if not report.worst_answers:
         return section("最差的回答", "Worst answers", f"<p>{both('没有错误。', 'No errors.')}</p>")
-    first = report.measures[0]
+    measure = judge_of_rows(report.measures)
     marked = any(one.gold_spans is not None for one in report.worst_answers)
     texts = () if marked else ("文本 text",)
-    head = (*texts, "标准答案 gold", "模型 model", f"#{first.zh} {first.en}", "位置 place")
+    head = (*texts, "标准答案 gold", "模型 model", f"#{measure.zh} {measure.en}", "位置 place")
     body = [
         f"<tr>{''.join(_told(one))}"
-        f'<td class="num">{shown_value(one.score, first)}</td><td><bdi>{escape(one.place)}</bdi></td></tr>'
+        f'<td class="num">{shown_value(one.score, measure)}</td><td><bdi>{escape(one.place)}</bdi></td></tr>'
         for one in report.worst_answers
     ]
     return section("最差的回答", "Worst answers", table(head, body), long=True)
