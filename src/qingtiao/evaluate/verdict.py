@@ -20,6 +20,9 @@ NAMES = {
     "majority": ("多数类基线", "the majority baseline"),
     "lookalike": ("最像的训练图片", "the most similar training image"),
     "chance": ("随机配对", "pairing by chance"),
+    "dictionary": ("词典基线", "the dictionary baseline"),
+    "ridge": (" TF-IDF 岭回归", "ridge regression on TF-IDF"),
+    "mean": ("训练集的平均值", "the mean of the training rows"),
 }
 
 
