@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,16 @@ def write_csv(path: Path, rows: list[tuple[str, str]], header: str = "text,label
     return path
 
 
-def save_char_tokenizer(folder: Path, *, bos_eos: bool = False) -> Any:
-    """A tokenizer over the characters of the test texts, saved into `folder`."""
+def save_char_tokenizer(
+    folder: Path, *, bos_eos: bool = False, characters: Sequence[str] | None = None, longest: int = 64
+) -> Any:
+    """A tokenizer over `characters` (those of the test texts when absent), saved into `folder`."""
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    characters = sorted({char for text, _ in labelled_texts() for char in text})
+    if characters is None:
+        characters = sorted({char for text, _ in labelled_texts() for char in text})
     vocabulary = {token: index for index, token in enumerate([*special, *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
@@ -66,7 +70,7 @@ def save_char_tokenizer(folder: Path, *, bos_eos: bool = False) -> Any:
     names = {} if bos_eos else {"pad_token": "[PAD]", "mask_token": "[MASK]"}
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        model_max_length=64,
+        model_max_length=longest,
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",

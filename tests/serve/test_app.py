@@ -19,7 +19,7 @@ from qingtiao.data.read import read_records
 from qingtiao.errors import DataError, EnvironmentLack, UserError
 from qingtiao.predict import Predictor
 from qingtiao.serve import app as serve_app
-from qingtiao.serve.answers import answer_file, decorated, result_name, sample_texts, shown_probabilities
+from qingtiao.serve.answers import answer_file, decorated, result_name, sample_inputs, shown_probabilities
 from qingtiao.serve.app import build_app, is_loopback, run_app, serving
 
 gr = pytest.importorskip("gradio", reason="the web page needs qingtiao[app]")
@@ -70,24 +70,24 @@ def test_the_page_builds_with_examples_of_every_label(page: Any) -> None:
     config = page.get_config_file()
     assert config["title"] == "轻调 Qingtiao"
     labels = [part["props"].get("label") for part in config["components"] if part["type"] == "tabitem"]
-    assert labels == ["一句话 | One text", "一个文件 | A file"]
+    assert labels == ["一条 | One", "一个文件 | A file"]
     examples = next(part["props"]["samples"] for part in config["components"] if part["type"] == "dataset")
     assert len(examples) == 6
     assert page.analytics_enabled is False
 
 
 def test_examples_can_be_given_or_left_out(predictor: Predictor) -> None:
-    def samples(given: list[str]) -> list[list[list[str]]]:
+    def samples(given: list[list[str]]) -> list[list[list[str]]]:
         parts = build_app(predictor, examples=given).get_config_file()["components"]
         return [part["props"]["samples"] for part in parts if part["type"] == "dataset"]
 
-    assert samples(["头疼", "脚疼"]) == [[["头疼"], ["脚疼"]]]
+    assert samples([["头疼"], ["脚疼"]]) == [[["头疼"], ["脚疼"]]]
     assert samples([]) == []
 
 
 def test_labels_take_turns_in_the_examples(predictor: Predictor) -> None:
     gold = {sample["text"]: sample["label"] for sample in predictor.task.samples}
-    assert [gold[text] for text in sample_texts(predictor.task, each=2)] == ["正面", "负面"] * 2
+    assert [gold[text] for (text,) in sample_inputs(predictor.task, each=2)] == ["正面", "负面"] * 2
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_well_known_labels_get_an_emoji(label: str, shown: str) -> None:
 
 
 def test_the_button_gives_probabilities_by_label_name(page: Any, predictor: Predictor) -> None:
-    shown, notice = function(page, "classify")("真的很好吃")
+    shown, notice = function(page, "predict")("真的很好吃")
     assert set(shown) == {"正面👍", "负面👎"}
     assert sum(shown.values()) == pytest.approx(1)
     assert shown == shown_probabilities(predictor.predict(["真的很好吃"])[0].probabilities)
@@ -119,7 +119,7 @@ def test_the_button_gives_probabilities_by_label_name(page: Any, predictor: Pred
     ids=["empty", "none", "long"],
 )
 def test_what_is_special_is_said(page: Any, text: str | None, words: str) -> None:
-    shown, notice = function(page, "classify")(text)
+    shown, notice = function(page, "predict")(text)
     assert sum(shown.values()) == pytest.approx(1)
     assert notice.visible is True
     assert words in notice.value
@@ -167,7 +167,7 @@ def test_a_users_mistake_is_told_with_its_way_out_and_without_our_paths(page: An
     source = tmp_path / "坏<i>.csv"
     source.write_text("text\n好\n", encoding="utf-8")
     with pytest.raises(gr.Error) as caught:
-        function(page, "classify_file")(str(source), " 没有 ")
+        function(page, "predict_file")(str(source), " 没有 ")
     message = caught.value.message
     assert "没有" in message
     assert "→" in message
@@ -178,7 +178,7 @@ def test_a_users_mistake_is_told_with_its_way_out_and_without_our_paths(page: An
 
 def test_no_file_is_a_mistake_too(page: Any) -> None:
     with pytest.raises(gr.Error, match="先选一个文件"):
-        function(page, "classify_file")(None, "")
+        function(page, "predict_file")(None, "")
 
 
 def test_errors_carry_both_languages_and_a_fault_of_ours_stays_here() -> None:
@@ -350,7 +350,7 @@ def _classify_a_file(tab: Any, source: Path, copy: Path, picture: Path) -> None:
     tab.get_by_role("tab", name="一个文件 | A file").click()
     tab.locator("input[type=file]").set_input_files(str(source))
     tab.get_by_text(source.name.removesuffix(".csv")).first.wait_for()
-    tab.get_by_role("button", name="判断整个文件").click()
+    tab.get_by_role("button", name="处理整个文件").click()
     tab.get_by_text("共 2 行 | 2 rows").wait_for()
     tab.get_by_text(MARKUP).wait_for()
     tab.wait_for_timeout(700)  # what moves comes to rest
@@ -369,7 +369,7 @@ def _see_a_readable_error(tab: Any, broken: Path, picture: Path) -> None:
     tab.get_by_label("清除").click()
     tab.locator("input[type=file]").set_input_files(str(broken))
     tab.get_by_text("坏").first.wait_for()
-    tab.get_by_role("button", name="判断整个文件").click()
+    tab.get_by_role("button", name="处理整个文件").click()
     toast = tab.get_by_test_id("toast-body")
     toast.wait_for()
     words = toast.inner_text()

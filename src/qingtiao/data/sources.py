@@ -19,14 +19,14 @@ _PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)  # two letter
 
 
 class Source(NamedTuple):
-    """`kind` is `file`, `embedded` or `hf`; `name` is what stands behind the prefix."""
+    """`kind` is `file`, `embedded`, `samples` or `hf`; `name` is what stands behind the prefix."""
 
     kind: str
     name: str
 
 
 def parse_source(source: str) -> Source:
-    """A path, or `embedded:<name>`, or `hf:<owner/name or folder>[@revision]`.
+    """A path, or `embedded:<name>`, `samples:<task>`, or `hf:<owner/name or folder>[@revision]`.
 
     Raises:
         DataError: the prefix is none of these.
@@ -35,12 +35,12 @@ def parse_source(source: str) -> Source:
     if match is None or Path(source).exists():
         return Source("file", source)
     prefix = match[1].lower()
-    if prefix not in ("embedded", "hf"):
+    if prefix not in ("embedded", "samples", "hf"):
         raise DataError(
             f"不认识数据来源 {source!r} 的前缀 {match[1]}:",
             f"The prefix {match[1]}: of the source {source!r} is not known",
-            todo_zh="写文件路径、embedded:reviews，或 hf:作者/名字。",
-            todo_en="Give a file path, embedded:reviews, or hf:owner/name.",
+            todo_zh="写文件路径、embedded:reviews、samples:任务名，或 hf:作者/名字。",
+            todo_en="Give a file path, embedded:reviews, samples:TASK, or hf:owner/name.",
         )
     return Source(prefix, match[2])
 
@@ -63,6 +63,8 @@ def available_splits(source: str) -> tuple[str, ...]:
 
 def load_split(source: str, *, split: str, encoding: str | None = None) -> Iterator[Record]:
     """The records of one split, by our name or an alias (`validation` is `dev`). A plain file is its own only split.
+
+    The built-in samples of a task are the task's, which stands above this layer: `workflows.material` reads them.
 
     Raises:
         DataError: the source or the split is not there, or cannot be read.

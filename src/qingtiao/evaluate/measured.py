@@ -154,6 +154,7 @@ def build_measured_report(
     Raises:
         DataError: there are no rows.
     """
+    scores = _scores(measures, sums, judged.clean, seed=seed)
     clean = judged.clean if judged.clean.any() else np.ones_like(judged.clean)
     on: Literal["clean_test", "test"] = "clean_test" if judged.clean.any() else "test"
     first = measures[0]
@@ -166,7 +167,7 @@ def build_measured_report(
             on=on,
             seed=seed,
         ),
-        scores=_scores(measures, sums, judged.clean, seed=seed),
+        scores=scores,
         clean_test_reason=None if judged.clean.any() else NO_CLEAN_ROWS,
         baselines={name: _scores(measures, other, judged.clean, seed=seed) for name, other in baselines.items()},
         worst_answers=_worst(judged, first, sums[first.name]),
@@ -215,7 +216,7 @@ def _words(code: Code, against: str, measure: Measure, found: Difference, *, row
         ),
         "baseline_better": (
             f"在 {rows} 行上输给 {name_zh.strip()}，{gap_zh}：适配器不值得用。换更大的基座，或更多的数据。",
-            f"On {rows} rows the adapter loses to {name_en}; {gap_en}. It does not pay: use a larger base or more data.",
+            f"On {rows} rows the adapter loses to {name_en}; {gap_en}. It does not pay: use another base or more rows.",
         ),
         "tie": (
             f"在 {rows} 行上与 {name_zh.strip()} 不分胜负，{gap_zh}。没有证据说明适配器值得多花的力气。",

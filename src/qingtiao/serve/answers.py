@@ -13,6 +13,7 @@ from typing import Any
 
 from qingtiao.data.read import count_records, read_records
 from qingtiao.predict import Predictor
+from qingtiao.serve.fields import form_fields
 from qingtiao.task import Task
 from qingtiao.types import Record
 from qingtiao.workflows.predict import predict_file
@@ -20,6 +21,7 @@ from qingtiao.workflows.predict import predict_file
 PREVIEW_ROWS = 8
 _LONGEST_CELL = 80
 _LONGEST_STEM = 60  # characters; in UTF-8 a name may have 255 bytes
+_MOST_LABELS = 20
 _EMOJI = {"正面": "👍", "负面": "👎", "positive": "👍", "negative": "👎"}
 
 Progress = Callable[[int, int | None], None]
@@ -45,12 +47,17 @@ def shown_probabilities(probabilities: Mapping[str, float]) -> dict[str, float]:
     return {decorated(label): probability for label, probability in probabilities.items()}
 
 
-def sample_texts(task: type[Task] | Task, *, each: int = 3) -> list[str]:
-    """The first built-in texts of every label, labels taking turns."""
-    by_label: dict[str, list[str]] = {}
+def sample_inputs(task: type[Task] | Task, *, each: int = 3) -> list[list[Any]]:
+    """Built-in inputs to click on: `each` of every label, labels taking turns; the first few where there are none."""
+    fields = form_fields(task)
+    by_label: dict[str, list[list[Any]]] = {}
     for sample in task.samples:
-        by_label.setdefault(str(sample["label"]), []).append(str(sample["text"]))
-    turns = zip(*(texts[:each] for texts in by_label.values()), strict=False)
+        values = [sample.get(field.name, field.default) for field in fields]
+        shown = [v if isinstance(v, str | None) else json.dumps(v, ensure_ascii=False) for v in values]
+        by_label.setdefault(str(sample.get("label", "")), []).append(shown)
+    if len(by_label) < 2 or len(by_label) > _MOST_LABELS:
+        return list(chain.from_iterable(by_label.values()))[: 2 * each]
+    turns = zip(*(inputs[:each] for inputs in by_label.values()), strict=False)
     return list(chain.from_iterable(turns))
 
 
@@ -92,7 +99,9 @@ def result_name(upload: str) -> str:
 def _summary(path: Path, rows: int) -> FileAnswer:
     records = read_records(path)
     first = list(islice(records, PREVIEW_ROWS))
-    counts = Counter(str(record.fields["label"]) for record in chain(first, records))
+    # The groups of `Answer.group`, which a file keeps under the name of their kind.
+    column = next((name for name in ("label", "labels") if first and name in first[0].fields), None)
+    counts = Counter(str(record.fields[column]) for record in chain(first, records)) if column else Counter[str]()
     header = tuple(first[0].fields) if first else ()
     return FileAnswer(path, rows, tuple(counts.most_common()), header, _cells(first, header))
 

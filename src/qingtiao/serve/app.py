@@ -12,12 +12,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qingtiao.errors import EnvironmentLack, UserError
 from qingtiao.language import say
 from qingtiao.predict import Predictor
-from qingtiao.serve.answers import sample_texts
+from qingtiao.serve.answers import sample_inputs
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -27,11 +27,11 @@ LARGEST_UPLOAD = "200mb"
 _NO_PROXY = {"no_proxy": "*", "NO_PROXY": "*"}
 
 
-def build_app(predictor: Predictor, *, examples: Sequence[str] | None = None) -> gr.Blocks:
+def build_app(predictor: Predictor, *, examples: Sequence[Sequence[Any]] | None = None) -> gr.Blocks:
     """The page, not yet served.
 
     Args:
-        examples: texts to click on; the task's own when absent, none when empty.
+        examples: inputs to click on, a value for each field of the task's form; its own when absent, none when empty.
 
     Raises:
         EnvironmentLack: Gradio is not installed.
@@ -39,7 +39,7 @@ def build_app(predictor: Predictor, *, examples: Sequence[str] | None = None) ->
     _require_gradio()
     with _environment(_NO_PROXY):
         from qingtiao.serve.page import build_page
-    return build_page(predictor, sample_texts(predictor.task) if examples is None else examples)
+    return build_page(predictor, sample_inputs(predictor.task) if examples is None else examples)
 
 
 def run_app(predictor: Predictor, *, host: str = "127.0.0.1", port: int = 7860, open_browser: bool = False) -> None:
@@ -65,7 +65,7 @@ def serving(
     Raises: see `run_app`.
     """
     _require_gradio()
-    _require_port(host, port)
+    require_port(host, port)
     # Gradio's usual folder, /tmp/gradio, may belong to somebody else.
     with (
         tempfile.TemporaryDirectory(prefix="qingtiao-app-", ignore_cleanup_errors=True) as folder,
@@ -125,7 +125,7 @@ def _require_gradio() -> None:
         )
 
 
-def _require_port(host: str, port: int) -> None:
+def require_port(host: str, port: int) -> None:
     """Gradio itself says only that no port was found in a range of one."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]

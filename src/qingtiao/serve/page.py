@@ -16,7 +16,9 @@ import gradio as gr
 
 from qingtiao.errors import QingtiaoError
 from qingtiao.predict import Predictor
-from qingtiao.serve.answers import FileAnswer, answer_file, decorated, shown_probabilities
+from qingtiao.serve.answers import FileAnswer, answer_file, decorated
+from qingtiao.serve.fields import FormField, asked, form_fields
+from qingtiao.serve.shown import shown_as
 
 TITLE = "轻调 Qingtiao"
 CSS = """
@@ -53,11 +55,12 @@ def theme() -> Any:
     return gr.themes.Soft(primary_hue="emerald", font=system, font_mono=("ui-monospace", "Consolas", "monospace"))
 
 
-def build_page(predictor: Predictor, examples: Sequence[str]) -> Any:
+def build_page(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> Any:
+    """The page; an example holds a value for each field of the task's form."""
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(_HOUR, 24 * _HOUR)) as page:
         gr.HTML(_head(predictor))
-        with gr.Tab("一句话 | One text"):
-            _text_tab(predictor, examples)
+        with gr.Tab("一条 | One"):
+            _one_tab(predictor, examples)
         with gr.Tab("一个文件 | A file"):
             _file_tab(predictor)
     # One text and one file at a time: a laptop gains nothing from more, and loses its answers' speed.
@@ -72,42 +75,53 @@ def _head(predictor: Predictor) -> str:
     return f'<h1 class="qt-title">{TITLE}</h1><p class="qt-hint">{escape(about)}</p>'
 
 
-def _text_tab(predictor: Predictor, examples: Sequence[str]) -> None:
-    def classify(text: str | None) -> tuple[dict[str, float], Any]:
-        with errors_as_messages():
-            answer = predictor.predict([text or ""])[0]
-            return shown_probabilities(answer.probabilities), _notice(answer.notice)
+def _one_tab(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> None:
+    shown = shown_as(predictor.task)
 
+    def answer(*values: Any) -> tuple[Any, Any]:
+        with errors_as_messages():
+            told = predictor.predict([asked(predictor.task, values)])[0]
+            return shown.value(told), _notice(told.notice)
+
+    fields = form_fields(predictor.task)
     with gr.Row():
         with gr.Column():
-            # Enter submits only in a box that starts with one line.
-            box = gr.Textbox(
-                label="文本 | Text", placeholder="写一句话，按回车 | Type a text, press Enter", lines=1, max_lines=8
-            )
-            button = gr.Button("判断 | Classify", variant="primary")
+            boxes = [_box(field) for field in fields]
+            button = gr.Button("回答 | Answer" if not predictor.labels else "判断 | Classify", variant="primary")
         with gr.Column():
-            label = gr.Label(label="答案 | Answer", num_top_classes=_MOST_LABELS)
+            told = shown.component()
             notice = gr.HTML(visible=False)
     if examples:
         gr.Examples(
-            [[text] for text in examples],
-            inputs=box,
-            outputs=[label, notice],
-            fn=classify,
+            [list(example) for example in examples],
+            inputs=boxes,
+            outputs=[told, notice],
+            fn=answer,
             run_on_click=True,
             cache_examples=False,
             preload=False,
             examples_per_page=len(examples),
-            label="点一句试试 | Try one",
+            label="点一个试试 | Try one",
         )
-    gr.on([button.click, box.submit], classify, inputs=box, outputs=[label, notice], api_name="classify")
+    submits = [box.submit for field, box in zip(fields, boxes, strict=True) if field.widget == "text"]
+    gr.on([button.click, *submits], answer, inputs=boxes, outputs=[told, notice], api_name="predict")
+
+
+def _box(field: FormField) -> Any:
+    # Enter submits only in a box that starts with one line.
+    hint = "按回车 | press Enter"
+    if field.widget == "image":
+        return gr.Image(label=field.title, type="filepath", sources=["upload"])
+    if field.widget == "text":
+        return gr.Textbox(label=field.title, placeholder=hint, lines=1, max_lines=8)
+    return gr.Textbox(label=field.title, lines=3, max_lines=20)
 
 
 def _file_tab(predictor: Predictor) -> None:
     # A tokenizer keeps how it cuts in itself, so two threads must not share one.
     predictor = replace(predictor, tokenizer=copy.deepcopy(predictor.tokenizer))
 
-    def classify_file(upload: str | None, column: str | None, progress: Any = _PROGRESS) -> list[Any]:
+    def answer_uploaded(upload: str | None, column: str | None, progress: Any = _PROGRESS) -> list[Any]:
         with errors_as_messages(upload):
             if not upload:
                 raise gr.Error("先选一个文件 | Choose a file first", print_exception=False)
@@ -116,7 +130,7 @@ def _file_tab(predictor: Predictor) -> None:
                 Path(upload),
                 _new_folder(download),
                 text_column=(column or "").strip() or None,
-                on_progress=lambda done, total: progress((done, total), desc="判断 | Classifying", unit="行 rows"),
+                on_progress=lambda done, total: progress((done, total), desc="处理 | Answering", unit="行 rows"),
             )
             return _file_shown(answer)
 
@@ -128,7 +142,7 @@ def _file_tab(predictor: Predictor) -> None:
                 placeholder="按名字自动找 | found by name",
                 max_lines=1,
             )
-            button = gr.Button("判断整个文件 | Classify the file", variant="primary")
+            button = gr.Button("处理整个文件 | Answer the file", variant="primary")
         with gr.Column():
             summary = gr.HTML('<p class="qt-hint">结果会出现在这里 | Answers appear here</p>', elem_id="qt-summary")
             download = gr.DownloadButton("下载结果 | Download", variant="primary", visible=False)
@@ -136,7 +150,7 @@ def _file_tab(predictor: Predictor) -> None:
     shown = [summary, download, preview]
     gr.on([button.click, upload.change], _nothing_shown, outputs=shown, api_visibility="private", queue=False)
     button.click(
-        classify_file, inputs=[upload, column], outputs=shown, show_progress_on=summary, api_name="classify_file"
+        answer_uploaded, inputs=[upload, column], outputs=shown, show_progress_on=summary, api_name="predict_file"
     )
 
 
@@ -151,7 +165,7 @@ def _file_shown(answer: FileAnswer) -> list[Any]:
     counts = [(decorated(label), str(rows), f"{rows / answer.rows:.1%}") for label, rows in answer.counts]
     heading = f'<p class="qt-rows">共 {answer.rows} 行 | {answer.rows} rows</p>'
     return [
-        heading + _table("", ("标签 | Label", "行数 | Rows", "占比 | Share"), counts),
+        heading + (_table("", ("标签 | Label", "行数 | Rows", "占比 | Share"), counts) if counts else ""),
         gr.DownloadButton(value=str(answer.path), visible=True),
         gr.HTML(_table("前几行 | First rows", answer.header, answer.preview), visible=True),
     ]

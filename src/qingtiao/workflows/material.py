@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +12,11 @@ from qingtiao.config import DataConfig, Settings, parse
 from qingtiao.data.audit import AuditReport, audit
 from qingtiao.data.clean import clean, clean_dev
 from qingtiao.data.normalise import Normaliser
-from qingtiao.data.sources import available_splits, load_split
+from qingtiao.data.sources import available_splits, load_split, parse_source
 from qingtiao.data.split import sample, split
 from qingtiao.errors import DataError
 from qingtiao.task import Task, find_task
-from qingtiao.types import Dataset, Row
+from qingtiao.types import Dataset, Place, Record, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,22 @@ def read_dataset(data: DataConfig, *, task: str, task_options: dict[str, Any]) -
 def _read(data: DataConfig, source: str, name: str, *, kind: type[Task], options: Settings) -> tuple[Row, ...]:
     # A source that holds several splits is asked for the right one; a file holds just what it holds.
     wanted = name if name in available_splits(source) else "train"
-    records = load_split(source, split=wanted, encoding=data.encoding)
+    kind_of_source, sampled = parse_source(source)
+    if kind_of_source == "samples":
+        records = sample_records(sampled)
+    else:
+        records = load_split(source, split=wanted, encoding=data.encoding)
     return tuple(kind.parse(records, options=options, columns=data.named_columns(), labelled=True))
+
+
+def sample_records(task: str) -> Iterator[Record]:
+    """The built-in rows of a task as records.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    for number, fields in enumerate(find_task(task).samples, start=1):
+        yield Record(fields, Place(f"samples:{task}", number))
 
 
 def _refuse_empty(data: DataConfig, dataset: Dataset) -> None:
