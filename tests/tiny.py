@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +52,27 @@ def write_csv(path: Path, rows: list[tuple[str, str]], header: str = "text,label
 
 
 def save_char_tokenizer(
-    folder: Path, *, bos_eos: bool = False, characters: Sequence[str] | None = None, longest: int = 64
+    folder: Path,
+    *,
+    bos_eos: bool = False,
+    texts: Iterable[str] = (),
+    characters: Sequence[str] | None = None,
+    longest: int = 64,
 ) -> Any:
-    """A tokenizer over `characters` (those of the test texts when absent), saved into `folder`."""
-    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    """A tokenizer over `characters`, or those of the test texts and of `texts`, saved into `folder`.
+
+    With `bos_eos` there is no pad and no mask token.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     if characters is None:
-        characters = sorted({char for text, _ in labelled_texts() for char in text})
+        characters = sorted({char for text in [*(text for text, _ in labelled_texts()), *texts] for char in text})
     vocabulary = {token: index for index, token in enumerate([*special, *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.decoder = decoders.Fuse()
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
@@ -76,6 +85,36 @@ def save_char_tokenizer(
         sep_token="[SEP]",
         eos_token="[SEP]",
         **names,
+    )
+    fast.model_input_names = ["input_ids", "attention_mask"]
+    fast.save_pretrained(folder)
+    return fast
+
+
+def save_byte_tokenizer(folder: Path, *, extra: Sequence[str] = (), texts: Iterable[str] = ()) -> Any:
+    """A byte-level BPE of about 400 tokens as decoders have, saved into `folder`: nothing added to texts, no pad token.
+
+    `extra` are special tokens; their ids begin at 5.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "<|im_start|>", "<|endoftext|>", "<|im_end|>", *extra]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([*(text for text, _ in labelled_texts()), *texts], trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=64,
+        eos_token="<|endoftext|>",
+        additional_special_tokens=special[4:],
     )
     fast.model_input_names = ["input_ids", "attention_mask"]
     fast.save_pretrained(folder)

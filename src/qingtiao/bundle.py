@@ -23,8 +23,9 @@ from qingtiao.config import NormaliseConfig, Settings
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import BundleError, ConfigError
 from qingtiao.files import atomic_write_text, disk_errors_as_ours, file_sha256
-from qingtiao.models.base import LoadedBase, load_base, quiet_transformers, tokenizer_of
+from qingtiao.models.base import LoadedBase, load_base, quiet_transformers
 from qingtiao.models.device import pick_device, pick_precision
+from qingtiao.models.processor import tokenizer_of
 from qingtiao.predict import Predictor
 from qingtiao.task import Task, find_task
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -25,19 +25,26 @@ _WHOLE = ("full", "head")
 def head_modules(model: Any, fresh: Collection[str]) -> list[str]:
     """Module paths that must be trained whole and saved.
 
-    A head is found by structure, never by name: a child that owns parameters but is not the backbone
-    (`base_model_prefix`), or the largest module all of whose parameters are newly initialised. The second rule
-    catches random poolers inside the backbone.
+    A head is found by structure, never by name: a child that owns parameters and stands beside the backbone
+    (`model.base_model`), or the largest module all of whose parameters are newly initialised. The second rule
+    catches random poolers inside the backbone. Output embeddings are no head unless they are new: they are as large
+    as the vocabulary, often the same tensor as the input embeddings, and were trained with the base. A model that is
+    its own backbone (T5 for generation, CLIP) has new modules for heads and no others.
 
     Raises:
         BaseModelError: a newly initialised parameter belongs to no module of its own and could not be saved.
     """
+    output = model.get_output_embeddings()
+    backbone = model.base_model
+    beside = [] if backbone is model else [pair for pair in model.named_children() if pair[1] is not backbone]
     heads = {
         name
-        for name, child in model.named_children()
-        if name != model.base_model_prefix and any(True for _ in child.parameters())
+        for name, child in beside
+        if any(True for _ in child.parameters()) and all(module is not output for module in child.modules())
     }
-    for key in fresh:
+    # Buffers that are missing from the files are constants, alike in every process.
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    for key in parameters.intersection(fresh):
         if any(key.startswith(f"{head}.") for head in heads):
             continue
         owner = _largest_fresh_module(model, key, fresh)
@@ -62,26 +69,47 @@ def _largest_fresh_module(model: nn.Module, key: str, fresh: Collection[str]) ->
     return None
 
 
-def linear_layers(model: nn.Module, heads: Collection[str]) -> list[str]:
-    """Every linear layer outside the heads, as full module paths."""
+def linear_layers(model: Any, heads: Collection[str]) -> list[str]:
+    """Every linear layer but the heads and the output embeddings, as full module paths."""
     from transformers.pytorch_utils import Conv1D
 
+    output = model.get_output_embeddings()
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, (nn.Linear, Conv1D)) and not any(name == h or name.startswith(f"{h}.") for h in heads)
+        if isinstance(module, (nn.Linear, Conv1D))
+        and module is not output
+        and not any(name == h or name.startswith(f"{h}.") for h in heads)
     ]
 
 
 def _layers(base: LoadedBase, heads: Collection[str], wanted: str) -> list[str]:
     layers = linear_layers(base.model, heads)
     if wanted == "all-linear+embeddings":
-        table = base.model.get_input_embeddings()
-        layers += [name for name, module in base.model.named_modules() if module is table]
+        layers.append(_embeddings(base))
     return layers
 
 
-def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str, seed: int) -> Any:
+def _embeddings(base: LoadedBase) -> str:
+    """The path of the input embeddings.
+
+    Raises:
+        ConfigError: other modules use the same tensor: merging would change what they do too.
+    """
+    weight = base.model.get_input_embeddings().weight
+    modules: Iterable[tuple[str, nn.Module]] = base.model.named_modules()
+    holders = [name for name, module in modules if getattr(module, "weight", None) is weight]
+    if len(holders) > 1:
+        raise ConfigError(
+            f"基座 {base.name} 的词向量与别处共用一份权重（{'、'.join(holders)}），不能单独适配",
+            f"The embeddings of {base.name} share their weight with other modules ({', '.join(holders)})",
+            todo_zh="用 --set adapter.target_modules=all-linear。",
+            todo_en="Use --set adapter.target_modules=all-linear.",
+        )
+    return holders[0]
+
+
+def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str | None, seed: int) -> Any:
     """The base as a `PeftModel` with a new adapter; its random parts depend on `seed` alone.
 
     The methods are those of PEFT, and two more: `full` trains every parameter, `head` the heads only.
@@ -101,7 +129,10 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str,
     try:
         with quiet_transformers():
             peft_config = kind(
-                task_type=peft_task_type, modules_to_save=saved_whole, base_model_name_or_path=base.name, **values
+                task_type=peft_task_type,
+                modules_to_save=saved_whole or None,
+                base_model_name_or_path=base.name,
+                **values,
             )
             model = peft.get_peft_model(base.model, peft_config)
     except (TypeError, ValueError) as error:

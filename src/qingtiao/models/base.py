@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import logging
 import os
 import re
@@ -19,8 +20,11 @@ from torch import nn
 
 from qingtiao.config import suggestion
 from qingtiao.errors import BaseModelError, EnvironmentLack
+from qingtiao.models.processor import close_gaps, load_processor, tokenizer_of
 
 EMBEDDED = ("mini-zh",)
+# Some tokenizers and image processors are read with these.
+_OPTIONAL_PACKAGES = ("sentencepiece", "tiktoken", "torchvision")
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 
 
@@ -28,7 +32,8 @@ _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 class LoadedBase:
     """A base with its head. `fresh` names the parameters that the base's files did not hold.
 
-    `fingerprint` is a SHA-256 over every parameter and buffer the files did hold, as float32.
+    `fingerprint` is a SHA-256 over every parameter and buffer the files did hold, as float32. `tokenizer` is a
+    processor of images and text where the task asked for one; `tokenizer_of` gives the text part of either.
     """
 
     name: str
@@ -55,13 +60,17 @@ def load_base(
 
     The head, and whatever else is missing from the files, is drawn from torch's global generator: seed it first.
 
+    Args:
+        auto_class: the transformers class that loads the model, `AutoModelFor…`.
+        processor_class: the one that loads what encodes its input: `AutoTokenizer`, or `AutoProcessor` for images.
+
     Raises:
         BaseModelError: no such base, damaged files, or an architecture that has no `auto_class`.
-        EnvironmentLack: the base is on the Hub and the Hub cannot be reached.
+        EnvironmentLack: the Hub cannot be reached, or a package that the base needs is not installed.
     """
     location = locate(name)
     with _upstream_errors_as_ours(name), quiet_transformers():
-        tokenizer = _load_processor(location, revision, processor_class)
+        processor = load_processor(location, revision=revision, processor_class=processor_class)
         model, info = _auto(auto_class).from_pretrained(
             location,
             revision=revision,
@@ -74,12 +83,12 @@ def load_base(
         )
     fresh = {*info["missing_keys"], *(item[0] for item in info.get("mismatched_keys", ()))}
     _refuse_an_empty_base(name, model, fresh)
-    _close_tokenizer_gaps(model, tokenizer)
+    close_gaps(processor, model)
     return LoadedBase(
         name=name,
         revision=getattr(model.config, "_commit_hash", None) or revision,
         model=model,
-        tokenizer=tokenizer,
+        tokenizer=processor,
         fresh=tuple(sorted(fresh)),
         fingerprint=fingerprint(model, skip=fresh),
     )
@@ -125,8 +134,14 @@ def fingerprint(model: nn.Module, *, skip: set[str]) -> str:
 
 
 def longest_input(base: LoadedBase, wanted: int) -> int:
-    """`wanted`, cut to what the tokenizer and the position table of the base allow; in tokens."""
-    limits = [wanted, int(base.tokenizer.model_max_length)]
+    """`wanted`, cut to what the tokenizer and the positions of the base allow; in tokens.
+
+    Bases with relative positions alone (T5) set no limit.
+    """
+    limits = [wanted, int(tokenizer_of(base.tokenizer).model_max_length)]
+    positions = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
+    if isinstance(positions, int) and positions > 0:
+        limits.append(positions)
     for name, module in base.model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
             # RoBERTa-like tables spend their first rows on padding.
@@ -139,25 +154,6 @@ def _auto(auto_class: str) -> Any:
     import transformers
 
     return getattr(transformers, auto_class)
-
-
-def _load_processor(location: str, revision: str | None, processor_class: str) -> Any:
-    return _auto(processor_class).from_pretrained(location, revision=revision, trust_remote_code=False)
-
-
-def tokenizer_of(processor: Any) -> Any:
-    """The tokenizer inside a processor that also reads images; a tokenizer is its own."""
-    return getattr(processor, "tokenizer", processor)
-
-
-def _close_tokenizer_gaps(model: Any, processor: Any) -> None:
-    """Batches need a pad token. Decoders often have none: any token will do, since padding is masked."""
-    tokenizer = tokenizer_of(processor)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    tokenizer.padding_side = "right"
-    if getattr(model.config, "pad_token_id", None) is None:
-        model.config.pad_token_id = tokenizer.pad_token_id
 
 
 def _refuse_an_empty_base(name: str, model: nn.Module, fresh: set[str]) -> None:
@@ -205,6 +201,14 @@ def _upstream_errors_as_ours(name: str) -> Iterator[None]:
                 todo_zh="换小一些的基座，例如 mini-zh 或 hfl/rbt3。",
                 todo_en="Use a smaller base, for example mini-zh or hfl/rbt3.",
             ) from error
+        package = _package_lacking(error)
+        if package is not None:
+            raise EnvironmentLack(
+                f"基座 {name} 需要 Python 包 {package}，这里没有装",
+                f"The base {name} needs the Python package {package}, which is not installed",
+                todo_zh=f"pip install {package}",
+                todo_en=f"pip install {package}",
+            ) from error
         if not local and not _says_absent(error):
             hub = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
             raise EnvironmentLack(
@@ -220,6 +224,18 @@ def _upstream_errors_as_ours(name: str) -> Iterator[None]:
             todo_zh="检查名字和目录里的文件是否完整；先用 --base mini-zh 可以马上开始。",
             todo_en="Check the name and that the folder is whole; --base mini-zh works right away.",
         ) from error
+
+
+def _package_lacking(error: Exception) -> str | None:
+    """The package whose absence upstream complains of.
+
+    Where sentencepiece is absent it tries tiktoken next, and complains of that.
+    """
+    text = str(error).lower()
+    lacking = [name for name in _OPTIONAL_PACKAGES if importlib.util.find_spec(name) is None]
+    if "tiktoken" in text and "sentencepiece" in lacking:
+        return "sentencepiece"
+    return next((name for name in lacking if name in text), None)
 
 
 def _says_absent(error: BaseException) -> bool:
