@@ -24,6 +24,8 @@ SYSTEMS = {
     "adapter": ("适配器", "adapter"),
     "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
     "majority": ("多数类", "majority"),
+    "base": ("没训练过的基座", "untrained base"),
+    "retrieval": ("照搬最像的问题", "most similar question"),
 }
 SHOWN_CHARACTERS = 300
 

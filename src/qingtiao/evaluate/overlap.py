@@ -157,9 +157,7 @@ def chrf_of(sums: Floats) -> Floats:
     return np.nan_to_num(ratio((1 + _BETA_SQUARED) * precision * recall, _BETA_SQUARED * precision + recall))
 
 
-def overlap_rows(
-    answers: Sequence[str], references: Sequence[Sequence[str]], *, words: Words
-) -> dict[str, Floats]:
+def overlap_rows(answers: Sequence[str], references: Sequence[Sequence[str]], *, words: Words) -> dict[str, Floats]:
     """For each of `OVERLAP` by name, the numbers it sums over; `references` holds at least one a row."""
     return {
         **rouge_rows(answers, references),

@@ -15,7 +15,12 @@ SIGNIFICANCE = 0.05
 # Below this the interval of an accuracy is wider than +-7 points at 50 %.
 SMALL_N = 200
 
-NAMES = {"tfidf": (" TF-IDF 基线", "the TF-IDF baseline"), "majority": ("多数类基线", "the majority baseline")}
+NAMES = {
+    "base": ("没训练过的基座", "the untrained base"),
+    "retrieval": ("照搬最像的问题的回答", "the answer to the most similar question"),
+    "tfidf": (" TF-IDF 基线", "the TF-IDF baseline"),
+    "majority": ("多数类基线", "the majority baseline"),
+}
 
 
 @dataclass(frozen=True, slots=True)
