@@ -1,4 +1,4 @@
-"""Chat templates in the shapes that families of models use, and a tokenizer for any of them. Written for these tests."""
+"""Chat templates in the shapes that families of models use, and a tokenizer for any of them. All written here."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ THINKING = (
     "{% set reply = m.content.split('</think>')[-1].lstrip('\n') %}"
     "{% endif %}"
     "<|im_start|>assistant\n"
-    "{% if loop.index0 > ns.last and (loop.last or thought) %}<think>\n{{ thought.strip('\n') }}\n</think>\n\n{% endif %}"
+    "{% if loop.index0 > ns.last and (loop.last or thought) %}"
+    "<think>\n{{ thought.strip('\n') }}\n</think>\n\n{% endif %}"
     "{{ reply }}<|im_end|>\n"
     "{% else %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endif %}"
     "{% endfor %}"

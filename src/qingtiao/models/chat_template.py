@@ -117,12 +117,17 @@ class ChatFormat:
             )
         return ids, cut
 
-    def prompt_text(self, messages: Sequence[Message]) -> str:
-        """What the next answer is asked with, as text."""
-        return self._render(self._cleaned(messages), add_generation_prompt=True)
+    def question(self, text: str) -> list[int]:
+        """What a single question is asked with, uncut."""
+        return self._prompt_ids([{"role": "user", "content": text}])
+
+    def reply(self, text: str) -> list[int]:
+        """The tokens of an answer, from the end of its prompt to the token that ends the turn."""
+        ids, learnt = self.encode([_PROBE[0], {"role": "assistant", "content": text}])
+        return [token for token, said in zip(ids, learnt, strict=True) if said]
 
     def _prompt_ids(self, messages: Sequence[Message]) -> list[int]:
-        return self._tokens(self.prompt_text(messages))
+        return self._tokens(self._render(self._cleaned(messages), add_generation_prompt=True))
 
     def _tokens(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
