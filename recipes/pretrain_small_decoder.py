@@ -27,7 +27,7 @@ import torch
 from mini_zh.corpus import HeldOut, documents, evaluation_texts
 from numpy.typing import NDArray
 
-from qingtiao.models.base import locate
+from qingtiao.models.base import locate, quiet_transformers
 
 MIXTURE = {"dialogue": 0.5, "tech": 0.25, "reviews": 0.25}  # shares of the tokens
 WARMUP_STEPS = 30
@@ -71,7 +71,8 @@ def words_of_mini_zh() -> tuple[Any, torch.Tensor]:
     words = AutoTokenizer.from_pretrained(folder)
     # Chinese is written without spaces; without a decoder the pieces would be joined by them.
     words.backend_tokenizer.decoder = decoders.Fuse()
-    encoder = AutoModel.from_pretrained(folder, dtype=torch.float32)
+    with quiet_transformers():  # of its head, which is not taken
+        encoder = AutoModel.from_pretrained(folder, dtype=torch.float32)
     return words, encoder.get_input_embeddings().weight.detach().clone()
 
 
@@ -119,7 +120,7 @@ def train(args: argparse.Namespace, model: Any, rows: NDArray[np.int64]) -> list
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        recent.append(float(loss))
+        recent.append(float(loss.detach()))
         if step % 20 == 0 or step == len(batches):
             tokens = step * args.batch * args.length
             curve.append({"tokens": tokens, "loss": round(float(np.mean(recent)), 4)})

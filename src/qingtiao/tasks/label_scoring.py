@@ -233,7 +233,7 @@ class Task:
 
 def _pairs(labels: Sequence[str], words: Sequence[Any]) -> Iterable[tuple[tuple[str, Any], tuple[str, Any]]]:
     """Labels whose words stand next to each other in order: equal ones do."""
-    return pairwise(sorted(zip(labels, words, strict=True), key=lambda one: one[1]))
+    return pairwise(sorted(zip(labels, words, strict=True), key=lambda one: (one[1], one[0])))
 
 
 def _refuse_words(task: Task) -> None:
