@@ -26,6 +26,8 @@ SYSTEMS = {
     "majority": ("多数类", "majority"),
     "base": ("没训练过的基座", "untrained base"),
     "retrieval": ("照搬最像的问题", "most similar question"),
+    "ridge": ("TF-IDF 岭回归", "ridge on TF-IDF"),
+    "mean": ("平均值", "mean"),
 }
 SHOWN_CHARACTERS = 300
 

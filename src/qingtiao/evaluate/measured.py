@@ -176,7 +176,7 @@ def build_measured_report(
         scores=scores,
         clean_test_reason=None if judged.clean.any() else NO_CLEAN_ROWS,
         baselines={name: _scores(measures, other, judged.clean, seed=seed) for name, other in baselines.items()},
-        worst_answers=_worst(judged, first, sums[first.name]),
+        worst_answers=_worst(judged, judge_of_rows(measures), sums),
         about=about,
     )
 
@@ -236,8 +236,13 @@ def _words(code: Code, against: str, measure: Measure, found: Difference, *, row
     return zh, en
 
 
-def _worst(judged: Judged, measure: Measure, rows: Floats) -> tuple[WorstAnswer, ...]:
-    scores = measure.by_row(rows)
+def judge_of_rows(measures: Sequence[Measure]) -> Measure:
+    """The measure by which single answers are ranked: the first that means something for one row."""
+    return next((one for one in measures if one.of_one_row), measures[0])
+
+
+def _worst(judged: Judged, measure: Measure, sums: Sums) -> tuple[WorstAnswer, ...]:
+    scores = measure.by_row(sums[measure.name])
     order = np.argsort(scores if measure.higher_is_better else -scores, kind="stable")
     perfect = measure.higher_is_better and measure.share
     worst = [int(row) for row in order[:WORST_ERRORS] if not (perfect and scores[row] >= 1)]

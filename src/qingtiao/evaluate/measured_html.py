@@ -19,7 +19,7 @@ from qingtiao.evaluate.elements import (
     training,
     whole_page,
 )
-from qingtiao.evaluate.measured import MeasuredBlock, MeasuredReport, MeasuredScores
+from qingtiao.evaluate.measured import MeasuredBlock, MeasuredReport, MeasuredScores, judge_of_rows
 from qingtiao.evaluate.measures import Measure
 
 
@@ -91,12 +91,12 @@ def _cells(report: MeasuredReport, block: MeasuredBlock) -> str:
 def _worst(report: MeasuredReport) -> str:
     if not report.worst_answers:
         return section("最差的回答", "Worst answers", f"<p>{both('没有错误。', 'No errors.')}</p>")
-    first = report.measures[0]
-    head = ("文本 text", "标准答案 gold", "模型 model", f"#{first.zh} {first.en}", "位置 place")
+    measure = judge_of_rows(report.measures)
+    head = ("文本 text", "标准答案 gold", "模型 model", f"#{measure.zh} {measure.en}", "位置 place")
     body = [
         f'<tr><td class="text">{shown_text(one.text)}{"" if one.clean else SEEN}</td>'
         f'<td class="text">{shown_text(one.gold)}</td><td class="text">{shown_text(one.predicted)}</td>'
-        f'<td class="num">{shown_value(one.score, first)}</td><td><bdi>{escape(one.place)}</bdi></td></tr>'
+        f'<td class="num">{shown_value(one.score, measure)}</td><td><bdi>{escape(one.place)}</bdi></td></tr>'
         for one in report.worst_answers
     ]
     return section("最差的回答", "Worst answers", table(head, body), long=True)

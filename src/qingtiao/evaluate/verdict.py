@@ -16,10 +16,12 @@ SIGNIFICANCE = 0.05
 SMALL_N = 200
 
 NAMES = {
-    "base": ("没训练过的基座", "the untrained base"),
-    "retrieval": ("照搬最像的问题的回答", "the answer to the most similar question"),
     "tfidf": (" TF-IDF 基线", "the TF-IDF baseline"),
     "majority": ("多数类基线", "the majority baseline"),
+    "ridge": (" TF-IDF 岭回归", "ridge regression on TF-IDF"),
+    "mean": ("训练集的平均值", "the mean of the training rows"),
+    "base": ("没训练过的基座", "the untrained base"),
+    "retrieval": ("照搬最像的问题的回答", "the answer to the most similar question"),
 }
 
 
