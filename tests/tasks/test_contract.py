@@ -27,7 +27,7 @@ from qingtiao.evaluate.judging import block_of
 from qingtiao.events import Event, Proved, Step
 from qingtiao.models.base import load_base
 from qingtiao.predict import Predictor
-from qingtiao.task import Task, find_task, task_names
+from qingtiao.task import Task, TeacherForced, Untaught, find_task, task_names
 from qingtiao.types import Dataset, Place, Record, Row
 from qingtiao.workflows.evaluate import evaluate
 from qingtiao.workflows.material import sample_records
@@ -333,6 +333,7 @@ def test_the_report_and_the_card_are_written(trained: Trained) -> None:
     report = json.loads(trained.result.report_json.read_text(encoding="utf-8"))
     assert report["verdict"]["zh"] and report["verdict"]["en"]
     assert report["baselines"] and report["test"]["n"] >= 1
+    assert ("base" in report["baselines"]) == isinstance(trained.task, TeacherForced | Untaught)
     page = trained.result.report_html.read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>") and "<script" not in page
     card = (trained.result.bundle / "README.md").read_text(encoding="utf-8")

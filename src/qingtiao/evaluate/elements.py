@@ -28,6 +28,8 @@ SYSTEMS = {
     "lookalike": ("最像的训练图片", "most similar training image"),
     "chance": ("随机", "chance"),
     "dictionary": ("词典", "dictionary"),
+    "base": ("没训练过的基座", "untrained base"),
+    "retrieval": ("照搬最像的问题", "most similar question"),
     "ridge": ("TF-IDF 岭回归", "ridge on TF-IDF"),
     "mean": ("平均值", "mean"),
 }
