@@ -65,7 +65,7 @@ def collate_prompts(features: Sequence[Mapping[str, Any]], processor: ImagesAndT
     batch: dict[str, torch.Tensor] = dict(
         processor.tokenizer.pad(inputs, padding=True, return_tensors="pt", padding_side="left" if asked else "right")
     )
-    batch["mm_token_type_ids"] = (batch["input_ids"] == processor.image_token_id).int()
+    batch["mm_token_type_ids"] = batch["input_ids"].eq(int(processor.image_token_id or 0)).int()
     # One by one: a batch of large pictures need not fit in memory before they are resized.
     seen = [
         processor.image_processor([open_image(feature["image"], feature["place"])], size=dict(feature["pixels"]))
