@@ -6,7 +6,7 @@ import copy
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -19,6 +19,7 @@ from qingtiao.predict import Predictor
 from qingtiao.serve.answers import FileAnswer, answer_file, decorated
 from qingtiao.serve.fields import FormField, asked, form_fields
 from qingtiao.serve.shown import shown_as
+from qingtiao.task import Speaking
 
 TITLE = "轻调 Qingtiao"
 CSS = """
@@ -83,6 +84,13 @@ def _one_tab(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> None:
             told = predictor.predict([asked(predictor.task, values)])[0]
             return shown.value(told), _notice(told.notice)
 
+    def speak(*values: Any) -> Iterator[tuple[Any, Any]]:
+        with errors_as_messages(), closing(predictor.speak(asked(predictor.task, values))) as answers:
+            for told in answers:
+                yield shown.value(told), _notice(told.notice)
+
+    # Gradio asks the function whether it is a generator, so that one cannot stand for both.
+    function = speak if isinstance(predictor.task, Speaking) else answer
     fields = form_fields(predictor.task)
     with gr.Row():
         with gr.Column():
@@ -96,7 +104,7 @@ def _one_tab(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> None:
             [list(example) for example in examples],
             inputs=boxes,
             outputs=[told, notice],
-            fn=answer,
+            fn=function,
             run_on_click=True,
             cache_examples=False,
             preload=False,
@@ -104,7 +112,7 @@ def _one_tab(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> None:
             label="点一个试试 | Try one",
         )
     submits = [box.submit for field, box in zip(fields, boxes, strict=True) if field.widget == "text"]
-    gr.on([button.click, *submits], answer, inputs=boxes, outputs=[told, notice], api_name="predict")
+    gr.on([button.click, *submits], function, inputs=boxes, outputs=[told, notice], api_name="predict")
 
 
 def _box(field: FormField) -> Any:
