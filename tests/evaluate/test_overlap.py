@@ -10,8 +10,17 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from qingtiao.evaluate.measures import interval
-from qingtiao.evaluate.overlap import OVERLAP, bleu_of, bleu_rows, chrf_of, chrf_rows, overlap_rows, rouge_rows, units
-from qingtiao.evaluate.overlap import words_of
+from qingtiao.evaluate.overlap import (
+    OVERLAP,
+    bleu_of,
+    bleu_rows,
+    chrf_of,
+    chrf_rows,
+    overlap_rows,
+    rouge_rows,
+    units,
+    words_of,
+)
 
 ANSWERS = ["今天天气很好", "他去了学校", "我不知道，你呢？", "", "三只猫在屋顶上睡觉", "CNN 网络"]
 REFERENCES = [

@@ -24,6 +24,9 @@ SYSTEMS = {
     "adapter": ("适配器", "adapter"),
     "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
     "majority": ("多数类", "majority"),
+    "lead": ("首句", "first sentence"),
+    "lead_k": ("开头截取", "beginning"),
+    "copy": ("照抄原文", "copy"),
 }
 SHOWN_CHARACTERS = 300
 

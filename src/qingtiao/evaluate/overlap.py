@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -49,7 +50,10 @@ def rouge_rows(answers: Sequence[str], references: Sequence[Sequence[str]]) -> d
 
     Source: Lin, ROUGE, 2004, over `units`, with equal weight of precision and recall.
     """
-    rows = [[_rouge(units(answer), units(one)) for one in several] for answer, several in zip(answers, references)]
+    rows = [
+        [_rouge(units(answer), units(one)) for one in several]
+        for answer, several in zip(answers, references, strict=True)
+    ]
     best = np.array([np.max(several, axis=0) for several in rows]).reshape(-1, 3)
     ones = np.ones(len(best))
     return {name: np.column_stack([best[:, i], ones]) for i, name in enumerate(("rouge_1", "rouge_2", "rouge_l"))}
@@ -60,7 +64,7 @@ def _rouge(answer: list[str], reference: list[str]) -> tuple[float, float, float
         same = float(answer == reference)
         return same, same, same
     uni = _shared(answer, reference) / (len(answer) + len(reference))
-    pairs, wanted = list(zip(answer, answer[1:])), list(zip(reference, reference[1:]))
+    pairs, wanted = list(pairwise(answer)), list(pairwise(reference))
     # Texts of one unit have no pairs: then that unit decides.
     bi = _shared(pairs, wanted) / (len(pairs) + len(wanted)) if pairs or wanted else uni
     longest = _common_subsequence(answer, reference) / (len(answer) + len(reference))
@@ -157,9 +161,7 @@ def chrf_of(sums: Floats) -> Floats:
     return np.nan_to_num(ratio((1 + _BETA_SQUARED) * precision * recall, _BETA_SQUARED * precision + recall))
 
 
-def overlap_rows(
-    answers: Sequence[str], references: Sequence[Sequence[str]], *, words: Words
-) -> dict[str, Floats]:
+def overlap_rows(answers: Sequence[str], references: Sequence[Sequence[str]], *, words: Words) -> dict[str, Floats]:
     """For each of `OVERLAP` by name, the numbers it sums over; `references` holds at least one a row."""
     return {
         **rouge_rows(answers, references),
