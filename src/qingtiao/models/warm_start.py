@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from torch import nn
+
 from qingtiao.errors import BaseModelError
 
 _HEAD_WIDTH = 64  # units of one attention head
@@ -106,4 +108,17 @@ def _new_decoder(encoder: Any, table: Any, ids: dict[str, int], *, layers: int) 
     decoder = MBartForCausalLM(config)
     decoder.set_input_embeddings(table)
     decoder.get_output_embeddings().weight = table.weight
+    for layer in decoder.get_decoder().layers:
+        _pass_on(layer.encoder_attn)
     return decoder
+
+
+def _pass_on(attention: Any) -> None:
+    """Let attention to the encoder hand on what it finds unchanged: whatever is attended to, that word gets likelier.
+
+    An encoder's output still tells its token apart: times the word embeddings it is largest for that very token (for
+    `mini-zh` in 99.6 % of the tokens of 32 abstracts). Copying, most of what a summary is, so needs not be learnt,
+    only where to look.
+    """
+    for projection in (attention.v_proj, attention.out_proj):
+        nn.init.eye_(projection.weight)
