@@ -89,7 +89,9 @@ def _encoder_decoder(name: str, sizes: Mapping[str, Any], heads: Mapping[str, tu
 
 ENCODERS = {
     "bert": _encoder("Bert", _TABLE, classes="bert.pooler classifier", add_pooling_layer=False),
-    "roberta": _encoder("Roberta", {**_TABLE, "pad_token_id": 0}, classes="classifier", add_pooling_layer=False),
+    "roberta": _encoder(
+        "Roberta", {**_TABLE, "pad_token_id": 0, "type_vocab_size": 1}, classes="classifier", add_pooling_layer=False
+    ),
     "electra": _encoder("Electra", {**_TABLE, "embedding_size": 16}, classes="classifier"),
     "ernie": _encoder("Ernie", _TABLE, classes="classifier"),
     "albert": _encoder("Albert", {**_TABLE, "embedding_size": 16}, classes="classifier"),
@@ -109,7 +111,7 @@ ENCODERS = {
         classes="classifier head",
         tags="classifier head",
     ),
-    "xlm_roberta": _encoder("XLMRoberta", {**_TABLE, "pad_token_id": 0}, classes="classifier"),
+    "xlm_roberta": _encoder("XLMRoberta", {**_TABLE, "pad_token_id": 0, "type_vocab_size": 1}, classes="classifier"),
     "megatron_bert": _encoder("MegatronBert", _TABLE, classes="classifier"),
 }
 DECODERS = {
@@ -203,7 +205,7 @@ def save_architecture(name: str, folder: Path, *, texts: Iterable[str] = ()) -> 
     if kind.padless:
         tokenizer = save_byte_tokenizer(folder, extra=extra, texts=texts)
     else:
-        tokenizer = save_char_tokenizer(folder, texts=texts)
+        tokenizer = save_char_tokenizer(folder, characters=sorted({char for text in texts for char in text}) or None)
     build_architecture(name, vocabulary=len(tokenizer)).save_pretrained(folder)
     if name == "chinese_clip":
         _save_clip_processor(folder, tokenizer)

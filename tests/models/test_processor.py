@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from architectures import (
     CAUSAL,
     CLASSES,
@@ -68,6 +69,11 @@ def test_chinese_bases_with_a_vocab_txt(name: str, auto_class: str, named: bool,
     base = load(tmp_path, auto_class)
     assert len(base.tokenizer) == size
     assert read_back(base.tokenizer) == TEXT
+    pair = base.tokenizer("真棒", "不好", return_tensors="pt")
+    assert ("token_type_ids" in pair) is (name in {"bert", "ernie", "megatron_bert"})
+    assert torch.isfinite(
+        base.model(**pair, **({"labels": pair["input_ids"]} if auto_class == SEQ2SEQ else {})).logits
+    ).all()
     base.tokenizer.save_pretrained(tmp_path / "saved")
     from transformers import AutoTokenizer
 

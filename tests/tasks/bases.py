@@ -62,7 +62,6 @@ BUILDERS: dict[str, Callable[[int], Any]] = {
 
 def save_base(folder: Path, auto_class: str, texts: Iterable[str]) -> None:
     """A base that `auto_class` loads, with a tokenizer over the characters of `texts`."""
-    characters = sorted({char for text in texts for char in text})
-    tokenizer = save_char_tokenizer(folder, characters=characters, longest=256)
+    tokenizer = save_char_tokenizer(folder, characters=sorted(set("".join(texts))), longest=256)
     torch.manual_seed(0)
     BUILDERS[auto_class](len(tokenizer)).save_pretrained(folder)

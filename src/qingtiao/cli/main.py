@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from qingtiao.cli import app as app_verb
-from qingtiao.cli import audit, demo, doctor, evaluate, predict, serve, train
+from qingtiao.cli import audit, bases, demo, doctor, evaluate, predict, serve, train
 from qingtiao.cli.output import print_error
 from qingtiao.errors import Interrupted, QingtiaoError
 from qingtiao.language import say
@@ -25,6 +25,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "predict": predict.predict,
     "serve": serve.serve,
     "app": app_verb.app,
+    "bases": bases.bases,
     "doctor": doctor.doctor,
 }
 

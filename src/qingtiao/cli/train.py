@@ -23,10 +23,11 @@ from qingtiao.cli.options import (
     columns_of,
     described,
 )
-from qingtiao.cli.output import print_json, scores_line, stdout
+from qingtiao.cli.output import print_json, scores_line, stderr, stdout
 from qingtiao.cli.progress import follow
 from qingtiao.config import DataConfig, RunConfig, assignments, merge, parse, read_yaml
 from qingtiao.language import say
+from qingtiao.models.preset import in_force, lay_under, preset_of_run
 
 if TYPE_CHECKING:
     from qingtiao.workflows.train import TrainResult
@@ -39,6 +40,13 @@ def train(
     test: Test = None,
     task: TaskName = None,
     base: Base = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset",
+            help=say("按哪个基座的预设；基座是本地目录时用", "settings of which well-known base, for one in a folder"),
+        ),
+    ] = None,
     sample: Sample = None,
     seed: Seed = None,
     clean: Annotated[bool, typer.Option("--clean", help=described(DataConfig, "clean"))] = False,
@@ -85,12 +93,26 @@ def train(
 
     if resume and data is None and config is None and out is not None:
         values = merge(stored_config(Path(out)).model_dump(), values)
-    settled = parse(RunConfig, values)
+    settled = parse(RunConfig, with_preset(values, wanted=preset, quiet=as_json))
     result = follow(run(settled, resume=resume, overwrite=overwrite), out=settled.out, quiet=as_json)
     if as_json:
         print_json(result.report.as_json())
     else:
         show_result(result)
+
+
+def with_preset(values: dict[str, Any], *, wanted: str | None, quiet: bool) -> dict[str, Any]:
+    """The values with the preset of their base below them, and a line that says so unless `quiet`."""
+    preset = preset_of_run(values, wanted=wanted)
+    if preset is None:
+        return values
+    merged = lay_under(preset, values)
+    if not quiet:
+        settings = " ".join(f"{path}={value}" for path, value in in_force(preset, merged).items())
+        stderr.print(
+            escape(say(f"用 {preset.name} 的预设：{settings}", f"With the preset of {preset.name}: {settings}"))
+        )
+    return merged
 
 
 def without_none(values: dict[str, Any]) -> dict[str, Any]:

@@ -57,8 +57,10 @@ def _knows(processor: Any, rows: int) -> bool:
 
 
 def close_gaps(processor: Any, model: Any) -> None:
-    """Batches need a pad token. Decoders often have none: any token will do, since padding is masked."""
+    """Make tokenizer and model fit each other, whatever the files left out."""
     tokenizer = tokenizer_of(processor)
+    _drop_segments_that_the_model_has_not(tokenizer, model)
+    # Batches need a pad token. Decoders often have none: any token will do, since padding is masked.
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token or tokenizer.convert_ids_to_tokens(0)
     tokenizer.padding_side = "right"
@@ -66,3 +68,13 @@ def close_gaps(processor: Any, model: Any) -> None:
     for config in (model.config, model.config.get_text_config()):
         if getattr(config, "pad_token_id", None) is None:
             config.pad_token_id = tokenizer.pad_token_id
+
+
+def _drop_segments_that_the_model_has_not(tokenizer: Any, model: Any) -> None:
+    """BERT's tokenizer numbers the segments of a pair. BART and T5 refuse the numbers, RoBERTa's table has one row,
+    and GPT-2 would look them up among its words.
+    """
+    if getattr(model.config.get_text_config(), "type_vocab_size", 0) < 2:
+        names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+        tokenizer.model_input_names = names
+        tokenizer.init_kwargs["model_input_names"] = names  # what is saved with it
