@@ -52,23 +52,15 @@ def write_csv(path: Path, rows: list[tuple[str, str]], header: str = "text,label
 
 
 def save_char_tokenizer(
-    folder: Path,
-    *,
-    bos_eos: bool = False,
-    texts: Iterable[str] = (),
-    characters: Sequence[str] | None = None,
-    longest: int = 64,
+    folder: Path, *, bos_eos: bool = False, characters: Sequence[str] | None = None, longest: int = 64
 ) -> Any:
-    """A tokenizer over `characters`, or those of the test texts and of `texts`, saved into `folder`.
-
-    With `bos_eos` there is no pad and no mask token.
-    """
+    """A tokenizer over `characters` (those of the test texts when absent), saved into `folder`."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     if characters is None:
-        characters = sorted({char for text in [*(text for text, _ in labelled_texts()), *texts] for char in text})
+        characters = sorted({char for text, _ in labelled_texts() for char in text})
     vocabulary = {token: index for index, token in enumerate([*special, *characters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")

@@ -167,15 +167,39 @@ def test_it_learns_to_write_and_no_vocabulary_is_trained_whole(folder: Path) -> 
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(float(loss))
-    assert losses[-1] < 0.7 * losses[0]
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] - 0.2
     model.eval()
     with torch.inference_mode():
         outputs = task.judge(model, batch)
         answers = task.decode(task.infer(model, batch), pairs(), base.tokenizer)
     assert [len(output) for output in outputs] == [len(feature["labels"]) for feature in features]
-    assert task.score(outputs, pairs())["loss"] == pytest.approx(losses[-1], abs=0.5)
+    assert task.score(outputs, pairs())["loss"] < losses[0] - 0.2
     assert len(answers) == len(PAIRS) and all(isinstance(answer, Text) for answer in answers)
+
+
+def test_an_adapter_reloads_to_the_same_losses_and_texts(folder: Path, tmp_path: Path) -> None:
+    """By PEFT alone, onto a base whose new parts were drawn with another seed where it has any."""
+    from peft import PeftModel
+
+    task = fitted(max_target_length=6)
+    base = loaded(folder, task)
+    model = adapted(base, task).eval()
+    with torch.no_grad():
+        for parameter in trainable(model).values():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    batch = task.collate(task.encode(pairs(), base.tokenizer, 64), base.tokenizer)
+    model.save_pretrained(tmp_path)
+    torch.manual_seed(77)
+    other = load_base(str(folder), revision=None, auto_class=task.auto_class, model_options=task.model_options())
+    untrained = other.model.eval()
+    with torch.inference_mode():
+        before = task.judge(untrained, batch)
+        again = PeftModel.from_pretrained(untrained, str(tmp_path)).eval()
+        for one, other_, plain in zip(task.judge(model, batch), task.judge(again, batch), before, strict=True):
+            np.testing.assert_allclose(one, other_, atol=1e-5)
+            assert np.abs(one - plain).max() > 1e-3
+        assert np.array_equal(np.stack(task.infer(model, batch)), np.stack(task.infer(again, batch)))
 
 
 def test_the_loss_is_that_of_transformers(folder: Path) -> None:
@@ -270,8 +294,8 @@ def test_a_base_that_only_reads_gets_a_decoder_that_shares_its_words(tmp_path: P
     for name, parameter in base.model.named_parameters():
         assert torch.equal(parameter, again.model.get_parameter(name)), name
     model = adapted(base, task)
-    moving = set(trainable(model))
-    assert all(any(name.endswith(key.removeprefix("decoder.")) for name in moving) for key in base.fresh)
+    moving = {name.replace(".modules_to_save.default", "") for name in trainable(model)}
+    assert {f"base_model.model.{key}" for key in base.fresh} <= moving
     assert any(".encoder." in name and "lora_A" in name for name in moving)
 
 
@@ -321,7 +345,7 @@ def test_the_whole_way_with_a_new_decoder(tmp_path: Path) -> None:
     except StopIteration as end:
         result = end.value
     looks = [event.metrics["loss"] for event in events if isinstance(event, Evaluated)]
-    assert len(looks) == 4 and looks[-1] < 0.7 * looks[0]
+    assert len(looks) == 4 and looks[-1] < looks[0] - 0.1
     (proved,) = [event for event in events if isinstance(event, Proved)]
     assert proved.max_abs_logit_difference <= 1e-4
     report = json.loads(result.report_json.read_text(encoding="utf-8"))

@@ -105,8 +105,9 @@ def bleu_rows(answers: Sequence[str], references: Sequence[Sequence[str]], *, wo
 def _sacrebleu(words: Words) -> Any:
     from sacrebleu.metrics.bleu import BLEU
 
-    # force: our texts are never tokenised beforehand. Smoothing is of no matter: only counts are taken.
-    return BLEU(tokenize=words, force=True)
+    # Only counts are taken from it, so smoothing and orders are of no matter; `effective_order` and `force` keep it from
+    # advising on them, and from asking whether our texts, which never are, were tokenised beforehand.
+    return BLEU(tokenize=words, force=True, effective_order=True)
 
 
 def bleu_of(sums: Floats) -> Floats:
