@@ -7,6 +7,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,15 @@ def test_imports_point_downward() -> None:
     answer = run(str(Path(sys.executable).with_name("lint-imports")), "--no-cache")
     assert answer.returncode == 0, answer.stdout + answer.stderr
     assert "1 kept, 0 broken" in answer.stdout
+
+
+def test_the_page_draws_the_layers_that_are_checked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = project["tool"]["importlinter"]["contracts"]
+    layers = [layer.replace("qingtiao.", "") for layer in contract["layers"]]
+    assert len(layers) >= 15
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert "```text\n" + "\n".join(layers) + "\n```" in page
 
 
 @pytest.mark.parametrize("module", ["qingtiao", "qingtiao.cli"])
