@@ -246,6 +246,24 @@ def test_beams_and_barred_repeats_reach_the_model(tmp_path: Path) -> None:
         assert len(set(written)) == len(written)
 
 
+@pytest.mark.parametrize("beams", [1, 2])
+def test_lengths_that_a_base_is_used_to_are_set_aside(tmp_path: Path, caplog: Any, beams: int) -> None:
+    save_architecture("bart", tmp_path)
+    task = fitted(max_target_length=5, beams=beams)
+    base = loaded(tmp_path, task)
+    batch = task.collate(task.encode([row.unanswered() for row in pairs(40)], base.tokenizer, 64), base.tokenizer)
+    with torch.inference_mode():
+        plain = task.infer(base.model.eval(), batch)
+        own = {"min_length": 30, "max_length": 40, "num_beams": 3, "length_penalty": 2.0, "early_stopping": True}
+        for name, value in own.items():
+            setattr(base.model.generation_config, name, value)
+        with caplog.at_level("WARNING"):
+            again = task.infer(base.model, batch)
+    assert len(plain) == len(again) == 4 * 40
+    assert all(np.array_equal(one, other) and len(one) <= 7 for one, other in zip(plain, again, strict=True))
+    assert not caplog.records
+
+
 def test_long_inputs_are_cut_and_targets_end(tmp_path: Path) -> None:
     tokenizer = save_char_tokenizer(tmp_path)
     task = fitted(prefix="好吃", max_target_length=4)
@@ -257,6 +275,19 @@ def test_long_inputs_are_cut_and_targets_end(tmp_path: Path) -> None:
     assert tokenizer.decode(whole["input_ids"], skip_special_tokens=True) == "好吃棒"
     assert cut["labels"][-1] == whole["labels"][-1] == tokenizer.eos_token_id
     assert task.weight(cut) == 4
+
+
+def test_english_is_not_to_be_written_by_a_tokenizer_that_loses_its_spaces() -> None:
+    rows = parsed({"zh": "嗨", "en": "Hi"}, {"zh": "我来了", "en": "I am here"})
+    task = Task.fit(rows, Seq2SeqOptions())
+    base = load_base("mini-zh", revision=None, auto_class=task.auto_class, model_options=task.model_options())
+    with pytest.raises(DataError, match=r"rows\.jsonl:2.*“I am here”.*“iamhere”"):
+        task.encode(rows, base.tokenizer, 64)
+    assert "labels" in task.encode(rows[:1], base.tokenizer, 64)[0]
+    chinese = parsed(
+        {"en": "Hi", "zh": "嗨"}, {"en": "A net", "zh": "GAN 网络很好用"}, columns={"text": "en", "target": "zh"}
+    )
+    assert len(Task.fit(chinese, Seq2SeqOptions()).encode(chinese, base.tokenizer, 64)) == 2
 
 
 def test_answers_that_hit_the_limit_say_so(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ IGNORED = -100  # a label that nothing is learnt from
 
 # Logits are rows times target tokens times vocabulary: a batch made for the encoder would not fit with mT5's 250,000.
 _ROWS_OF_LOGITS = 16
+_ROWS_OF_BEAMS = 64  # and the logits of one token times rows times beams
+# Lengths that a base's own `generation_config` may ask for: those of the data it was last trained on.
+_SET_ASIDE = {"max_length": None, "min_length": 0, "min_new_tokens": None}
 _INPUTS = ("input_ids", "attention_mask")
 # Chinese characters and full-width marks; between these nobody writes spaces.
 _WIDE = "\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef“”‘’…—·"
@@ -38,14 +41,17 @@ def log_probabilities(model: Any, batch: Mapping[str, torch.Tensor]) -> list[NDA
     return found
 
 
-def written(model: Any, batch: Mapping[str, torch.Tensor], **settings: Any) -> list[NDArray[np.float32]]:
+def written(model: Any, batch: Mapping[str, torch.Tensor], *, beams: int, **settings: Any) -> list[NDArray[np.float32]]:
     """The token ids that the model writes for each row, its start token first, filled with padding.
 
     Without sampling; `settings` are those of `generate`. As float32, which holds any id of a vocabulary exactly.
     """
-    inputs = {name: batch[name] for name in _INPUTS}
-    ids = model.generate(**inputs, do_sample=False, **settings)
-    return list(ids.to(torch.float32).cpu().numpy())
+    found: list[NDArray[np.float32]] = []
+    rows = max(1, _ROWS_OF_BEAMS // max(1, beams))
+    for part in _slices({name: batch[name] for name in _INPUTS}, rows):
+        ids = model.generate(**part, do_sample=False, num_beams=beams, **_SET_ASIDE, **settings)
+        found += list(ids.to(torch.float32).cpu().numpy())
+    return found
 
 
 def texts_of_ids(rows: Sequence[NDArray[Any]], tokenizer: Any) -> list[str]:

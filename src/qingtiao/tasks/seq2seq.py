@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from statistics import median
 from typing import Any, ClassVar, Self
 
@@ -17,31 +14,15 @@ from pydantic import Field
 
 from qingtiao.answers import Answer, Text
 from qingtiao.config import Settings
-from qingtiao.data.columns import find_column, text_of
 from qingtiao.data.normalise import Normaliser
-from qingtiao.errors import DataError
 from qingtiao.evaluate.measures import Measure
 from qingtiao.evaluate.overlap import OVERLAP, Words, overlap_rows, words_of
 from qingtiao.language import say
 from qingtiao.models.encoder_decoder import ends, log_probabilities, mean_loss, texts_of_ids, written
 from qingtiao.models.inputs import encode_texts, pad, padded_labels
+from qingtiao.sources_targets import first_sentence, references, refuse_lost_spaces, refuse_untold, source_rows
 from qingtiao.task import Baseline, Feature, Output, Title
-from qingtiao.types import Record, References, Row
-
-# The likelier a name is to be meant, the earlier it stands. What is a source in one file is a target in another
-# (an abstract, either language of a pair): the target is looked for among the columns that are left.
-_SOURCES = (
-    *("text", "source", "原文", "content", "正文", "文本", "内容", "article", "文章", "document", "body", "input"),
-    *("src", "sentence", "句子", "abstract", "摘要", "zh", "中文", "chinese", "en", "英文", "english"),
-)
-_TARGETS = (
-    *("target", "summary", "摘要", "translation", "译文", "翻译", "title", "标题", "headline", "output", "tgt"),
-    *("reference", "参考", "answer", "答案", "keywords", "关键词", "abstract", "en", "英文", "english"),
-    *("zh", "中文", "chinese"),
-)
-_MOST_PLACES = 5
-# A full stop between digits or before a letter of a name ends nothing; in Chinese papers it ends sentences.
-_SENTENCE_END = re.compile(r"(?<=[。！？!?\n])|(?<=[^\d\s]\.)(?=[\s\u3400-\u9fff]|[A-Z])")
+from qingtiao.types import Record, Row
 
 _SAMPLES = (
     (
@@ -206,16 +187,7 @@ class Task:
         cls, records: Iterable[Record], *, options: Settings, columns: Mapping[str, str], labelled: bool
     ) -> list[Row]:
         assert isinstance(options, Seq2SeqOptions)
-        records = iter(records)
-        first = next(records, None)
-        if first is None:
-            return []
-        source = _column(first, columns, "text", used=())
-        target = _column(first, columns, "target", used=(source,)) if labelled else None
-        rows = [_row(record, source, target, options.separator) for record in chain([first], records)]
-        if target is not None:
-            _refuse_untold(rows, target)
-        return rows
+        return source_rows(records, columns=columns, separator=options.separator, labelled=labelled)
 
     @classmethod
     def normalised(cls, row: Row, normaliser: Normaliser) -> Row:
@@ -241,7 +213,7 @@ class Task:
         return {"new_decoder_layers": self.options.new_decoder_layers}
 
     def check(self, rows: Sequence[Row]) -> None:
-        _refuse_untold(rows, "target")
+        refuse_untold(rows, "target")
 
     def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         features = encode_texts(tokenizer, [self.options.prefix + row.text for row in rows], max_length=max_length)
@@ -251,6 +223,8 @@ class Task:
                 truncation=True,
                 max_length=self.options.max_target_length,
             )
+            if self.words != "zh":
+                refuse_lost_spaces(rows, targets["input_ids"], tokenizer)
             for feature, ids in zip(features, targets["input_ids"], strict=True):
                 feature["labels"] = _ended(ids, tokenizer)
         return features
@@ -273,15 +247,14 @@ class Task:
 
     def infer(self, model: Any, batch: Mapping[str, torch.Tensor]) -> list[Output]:
         options = self.options
-        beams: dict[str, Any] = {"num_beams": options.beams}
-        if options.beams > 1:
-            beams |= {"length_penalty": options.length_penalty, "early_stopping": True}
         return written(
             model,
             batch,
+            beams=options.beams,
             max_new_tokens=options.max_target_length,
+            length_penalty=options.length_penalty if options.beams > 1 else 1.0,  # else it would be told to be unused
+            early_stopping=options.beams > 1,
             no_repeat_ngram_size=options.no_repeat_ngram,
-            **beams,
         )
 
     def tune(self, outputs: Sequence[Output], rows: Sequence[Row]) -> Self:
@@ -307,60 +280,16 @@ class Task:
         return {"loss": loss, "perplexity": float(np.exp(loss))}
 
     def measure(self, answers: Sequence[Answer], rows: Sequence[Row]) -> dict[str, NDArray[np.float64]]:
-        return overlap_rows([_text(answer) for answer in answers], _references(rows), words=self.words)
+        return overlap_rows([_text(answer) for answer in answers], references(rows), words=self.words)
 
     def baselines(self, rows: Sequence[Row], *, seed: int) -> Mapping[str, Baseline]:
         """The first sentence, the beginning as long as targets are, and the whole source as it stands."""
         usual = round(median(len(row.target[0]) for row in rows))
         return {
-            "lead": lambda asked: [Text(_first_sentence(row.text)) for row in asked],
+            "lead": lambda asked: [Text(first_sentence(row.text)) for row in asked],
             "lead_k": lambda asked: [Text(row.text[:usual]) for row in asked],
             "copy": lambda asked: [Text(row.text) for row in asked],
         }
-
-
-def _column(first: Record, columns: Mapping[str, str], role: str, *, used: tuple[str, ...]) -> str:
-    usual, kind = (_SOURCES, ("原文列", "source column")) if role == "text" else (_TARGETS, ("目标列", "target column"))
-    return find_column(
-        [name for name in first.fields if name not in used],
-        wanted=columns.get(role),
-        usual=usual,
-        source=first.place.source,
-        role=role,
-        kind=kind,
-    )
-
-
-def _row(record: Record, source: str, target: str | None, separator: str) -> Row:
-    others = {name: value for name, value in record.fields.items() if name not in (source, target)}
-    gold = None if target is None else _told(record, target, separator)
-    return Row(text_of(record, source), gold, record.place, others)
-
-
-def _told(record: Record, column: str, separator: str) -> References:
-    """The texts of the cell that are not blank, several where it holds a list."""
-    cell = record.fields.get(column)
-    several = [str(one).strip() for one in cell if one is not None] if isinstance(cell, list | tuple) else None
-    if several is None:
-        several = [text_of(record, column).strip()]
-    several = [one for one in several if one]
-    return References([separator.join(several)] if separator and several else several)
-
-
-def _refuse_untold(rows: Sequence[Row], column: str) -> None:
-    untold = [row.place for row in rows if not row.target]
-    if not untold:
-        return
-    shown = [str(place) for place in untold[:_MOST_PLACES]]
-    more = len(untold) > _MOST_PLACES
-    raise DataError(
-        f"{len(rows)} 行里有 {len(untold)} 行没有目标文本（{column} 列为空）：{'、'.join(shown)}"
-        + ("……" if more else ""),
-        f"{len(untold)} of {len(rows)} rows have no target text ({column} is empty): {', '.join(shown)}"
-        + (" …" if more else ""),
-        todo_zh="补上目标，删掉这些行，或者用 --column target=列名 指明目标列。",
-        todo_en="Fill them in, remove these rows, or name the target column with --column target=COLUMN.",
-    )
 
 
 def _ended(ids: list[int], tokenizer: Any) -> list[int]:
@@ -369,18 +298,6 @@ def _ended(ids: list[int], tokenizer: Any) -> list[int]:
         return ids
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     return ids if end is None else [*ids, end]
-
-
-def _references(rows: Sequence[Row]) -> list[list[str]]:
-    """What is right for each row: all targets of all rows that ask the same."""
-    by_text: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    for row in rows:
-        by_text[row.text].update(dict.fromkeys(row.target))
-    return [list(by_text[row.text]) for row in rows]
-
-
-def _first_sentence(text: str) -> str:
-    return next((part.strip() for part in _SENTENCE_END.split(text) if part.strip()), "")
 
 
 def _text(answer: Answer) -> str:
