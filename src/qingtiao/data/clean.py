@@ -86,10 +86,10 @@ def _apart(rows: Sequence[Row], others: Sequence[Row], *, threshold: float) -> t
 def _repair(split: str, rows: Iterable[Row], log: list[Touched]) -> tuple[Row, ...]:
     kept = []
     for row in rows:
-        text = repaired(row.text)
-        if text != row.text:
-            log.append(Touched(row.place, split, "repaired", "mojibake", row.text, text))
-        kept.append(row.with_text(text) if text != row.text else row)
+        whole = row.with_parts([*map(repaired, row.parts)]) if row.parts else row.with_text(repaired(row.text))
+        if whole.text != row.text:
+            log.append(Touched(row.place, split, "repaired", "mojibake", row.text, whole.text))
+        kept.append(whole)
     return tuple(kept)
 
 

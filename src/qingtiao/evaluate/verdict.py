@@ -21,6 +21,9 @@ NAMES = {
     "lead": ("首句基线", "the first sentence"),
     "lead_k": ("开头截取基线", "the beginning of the text"),
     "copy": ("照抄基线", "a copy of the text"),
+    "dictionary": ("词典基线", "the dictionary baseline"),
+    "ridge": (" TF-IDF 岭回归", "ridge regression on TF-IDF"),
+    "mean": ("训练集的平均值", "the mean of the training rows"),
 }
 
 
