@@ -28,6 +28,8 @@ SYSTEMS = {
     "lead": ("首句", "first sentence"),
     "lead_k": ("开头截取", "beginning"),
     "copy": ("照抄原文", "copy"),
+    "lookalike": ("最像的训练图片", "most similar training image"),
+    "chance": ("随机", "chance"),
     "dictionary": ("词典", "dictionary"),
     "ridge": ("TF-IDF 岭回归", "ridge on TF-IDF"),
     "mean": ("平均值", "mean"),
