@@ -26,6 +26,7 @@ SYSTEMS = {
     "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
     "majority": ("多数类", "majority"),
     "dictionary": ("词典", "dictionary"),
+    "phrases": ("TF-IDF 短语", "TF-IDF phrases"),
     "ridge": ("TF-IDF 岭回归", "ridge on TF-IDF"),
     "mean": ("平均值", "mean"),
 }
