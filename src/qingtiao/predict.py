@@ -70,10 +70,10 @@ class Predictor:
         while chunk := list(islice(inputs, _CHUNK)):
             yield from self.predict(chunk)
 
-    def speak(self, one: Input) -> Generator[str, None, None]:
-        """The answer to one input piece by piece; closing the iterator stops the model.
+    def speak(self, one: Input) -> Generator[Any, None, None]:
+        """The answer to one input, again and again as it grows; closing the iterator stops the model.
 
-        Joined, the pieces are the `headline` of what `predict` gives. A task that cannot speak says it all at once.
+        The last one is what `predict` gives, and the only one of a task that cannot speak.
 
         Raises: see `predict`.
         """
@@ -82,13 +82,17 @@ class Predictor:
         (row,) = self._rows([one])
         row = self.task.normalised(row, self.normaliser).unanswered()
         if not row.text or not isinstance(self.task, Speaking):
-            (answer,) = self.answer([row])
-            yield answer.headline
+            yield from self.answer([row])
             return
-        batch = self.task.collate(self.task.encode([row], self.tokenizer, self.max_length), self.tokenizer)
+        (feature,) = self.task.encode([row], self.tokenizer, self.max_length)
+        batch = self.task.collate([feature], self.tokenizer)
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
-        with closing(self.task.speak(self.model, batch, self.tokenizer)) as pieces:
-            yield from pieces
+        answer = None
+        with closing(self.task.speak(self.model, batch, self.tokenizer)) as answers:
+            for answer in answers:
+                yield answer
+        if answer is not None and feature.get("cut"):
+            yield replace(answer, notice=answer.notice or self._cut_notice())
 
     def judge(self, rows: Sequence[Row]) -> list[Output]:
         """What the task's scores come of, an array a row that holds a target."""

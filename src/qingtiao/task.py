@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qingtiao.answers import Answer
+from qingtiao.answers import Answer, Text
 from qingtiao.config import Settings, suggestion
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import ConfigError
@@ -135,10 +135,10 @@ class Task(Protocol):
 
 @runtime_checkable
 class Speaking(Protocol):
-    """A task whose answers come piece by piece."""
+    """A task whose answers can be watched while they are written."""
 
-    def speak(self, model: Any, batch: Mapping[str, torch.Tensor], tokenizer: Any) -> Generator[str, None, None]:
-        """The answer to a batch of one row; the pieces joined are what `decode` makes of `infer`."""
+    def speak(self, model: Any, batch: Mapping[str, torch.Tensor], tokenizer: Any) -> Generator[Text, None, None]:
+        """The answer to a batch of one row as far as it is written; the last one is what `decode` makes of `infer`."""
 
 
 @runtime_checkable

@@ -159,6 +159,30 @@ def test_whole_turns_are_kept_and_answers_cut_only_where_none_fits() -> None:
     assert cut and not any(learnt)
 
 
+@pytest.mark.parametrize("family", [*FAMILIES, "none"])
+@pytest.mark.parametrize("with_system", [False, True])
+def test_no_truncation_ever_learns_a_word_of_the_user(family: str, with_system: bool) -> None:
+    """Whatever the limit: what is learnt are whole answers, but for the first one, of which a beginning may be left."""
+    chat = chat_of(FAMILIES[family].template if family in FAMILIES else None)
+    talk = [SYSTEM, *TALK] if with_system else TALK
+    whole = chat.encode(talk)
+    answers = learnt_runs(chat, whole)
+    assert len(answers) == 2
+    seen = set()
+    for limit in range(8, len(whole.input_ids) + 1):
+        (ids, learnt), cut = chat.fitted(talk, limit)
+        assert len(ids) == len(learnt) <= limit
+        assert cut == (limit < len(whole.input_ids))
+        runs = learnt_runs(chat, Encoded(ids, learnt))
+        seen.add(len(runs))
+        if len(runs) == 1 and runs != answers[:1]:
+            # A character cut between its bytes is no character.
+            assert answers[0].startswith(runs[0].rstrip("\ufffd"))
+        else:
+            assert runs == answers[: len(runs)]
+    assert seen == {0, 1, 2}
+
+
 def test_prompts_lose_the_oldest_turns_then_the_end_of_the_last_text() -> None:
     chat = chat_of(CHATML)
     whole, _ = chat.prompt([SYSTEM, *TALK[:3]], 2048)

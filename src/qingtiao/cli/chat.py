@@ -30,7 +30,7 @@ def chat(
     from qingtiao.bundle import load_bundle
 
     predictor = load_bundle(bundle)
-    _refuse_what_holds_no_conversation(predictor)
+    refuse_what_holds_no_conversation(predictor)
     if sys.stdin.isatty():
         stderr.print(
             say(
@@ -82,7 +82,8 @@ def _silent(predictor: Predictor, asked: dict[str, Any]) -> str:
     return str(answer.text)
 
 
-def _refuse_what_holds_no_conversation(predictor: Predictor) -> None:
+def refuse_what_holds_no_conversation(predictor: Predictor) -> None:
+    """Raises UserError for a task that is not asked with what was said before."""
     if not {"question", "history", "system"} <= predictor.task.Input.model_fields.keys():
         title = predictor.task.title
         raise UserError(

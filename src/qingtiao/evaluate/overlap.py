@@ -105,8 +105,8 @@ def bleu_rows(answers: Sequence[str], references: Sequence[Sequence[str]], *, wo
 def _sacrebleu(words: Words) -> Any:
     from sacrebleu.metrics.bleu import BLEU
 
-    # Only counts are taken from it, so smoothing and orders are of no matter; `effective_order` and `force` keep it
-    # from advising on them, and from asking whether our texts, which never are, were tokenised beforehand.
+    # Only counts are taken from it, so how it smooths is of no matter: `effective_order` and `force` silence its advice
+    # on single sentences, and on texts that were tokenised beforehand, which ours never are.
     return BLEU(tokenize=words, force=True, effective_order=True)
 
 

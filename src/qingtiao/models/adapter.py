@@ -64,7 +64,10 @@ def _largest_fresh_module(model: nn.Module, key: str, fresh: Collection[str]) ->
     for depth in range(1, len(path) + 1):
         name = ".".join(path[:depth])
         module = model.get_submodule(name)
-        if all(f"{name}.{inner}" in fresh for inner, _ in module.named_parameters()):
+        # A list of modules computes nothing, and PEFT does not take it for one.
+        if type(module).forward is not nn.Module.forward and all(
+            f"{name}.{inner}" in fresh for inner, _ in module.named_parameters()
+        ):
             return name
     return None
 

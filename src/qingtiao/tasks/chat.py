@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -90,6 +91,11 @@ class ChatInput(Settings):
         json_schema_extra={"widget": "json"},
     )
     system: str = Field("", description="系统提示 | System prompt")
+
+
+def _prompts_of(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What of a batch the model itself reads."""
+    return {name: batch[name] for name in ("input_ids", "attention_mask")}
 
 
 def _perplexity(sums: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -213,13 +219,16 @@ class Task:
 
     def infer(self, model: Any, batch: Mapping[str, torch.Tensor]) -> list[Output]:
         """Token ids of the answers; as floats they are exact up to 16 million."""
-        return [np.array(ids, dtype=np.float32) for ids in generate(model, *self._asked(batch), **self._how(batch))]
+        return [np.array(ids, dtype=np.float32) for ids in generate(model, _prompts_of(batch), **self._how(batch))]
 
-    def speak(self, model: Any, batch: Mapping[str, torch.Tensor], tokenizer: Any) -> Generator[str, None, None]:
-        return stream(model, *self._asked(batch), tokenizer, **self._how(batch))
-
-    def _asked(self, batch: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor]]:
-        return ({name: batch[name] for name in ("input_ids", "attention_mask")},)
+    def speak(self, model: Any, batch: Mapping[str, torch.Tensor], tokenizer: Any) -> Generator[Text, None, None]:
+        answer = Text("")
+        with closing(stream(model, _prompts_of(batch), tokenizer, **self._how(batch))) as pieces:
+            for piece in pieces:
+                answer = Text(answer.text + piece)
+                yield answer
+        if not answer.text:
+            yield answer
 
     def _how(self, batch: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         options = self.options
