@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,16 @@ def test_answers_do_not_depend_on_the_padding(base: Any, task: Task, samples: li
             return [ids.tolist() for ids in task.infer(base.model.eval(), task.collate(some, base.tokenizer))]
 
     assert answer(features) == [*answer(features[:1]), *answer(features[1:])]
+
+
+def test_an_answer_can_be_watched(base: Any, task: Task, samples: list[Row]) -> None:
+    asked = [samples[0].unanswered()]
+    batch = task.collate(task.encode(asked, base.tokenizer, 64), base.tokenizer)
+    with torch.inference_mode():
+        (whole,) = task.decode(task.infer(base.model.eval(), batch), asked, base.tokenizer)
+    told = list(task.speak(base.model, batch, base.tokenizer))
+    assert told[-1] == whole
+    assert all(later.text.startswith(earlier.text) for earlier, later in pairwise(told))
 
 
 # --- images of all sizes ----------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -19,7 +20,7 @@ from qingtiao.evaluate.overlap import OVERLAP, rouge_rows, units
 from qingtiao.evaluate.perplexity import PERPLEXITY, loss_and_perplexity, perplexity_rows
 from qingtiao.language import say
 from qingtiao.models.causal import IGNORED, answer_loss, answer_outputs
-from qingtiao.models.generation import Sampling, generate, text_of
+from qingtiao.models.generation import Sampling, generate, so_far, text_of
 from qingtiao.models.processor import tokenizer_of
 from qingtiao.task import Baseline, Feature, Output, Title
 from qingtiao.types import Record, Row
@@ -64,6 +65,11 @@ class CaptionInput(Settings):
 
 def _answer(number: int, colour: str, shape: str) -> str:
     return (f"一个{colour}色的{shape}。", f"{colour}色。", f"{shape}。")[number]
+
+
+def _how(batch: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Keywords of `generate`."""
+    return {"new_tokens": int(batch["new_tokens"]), "stop_ids": batch["stop_ids"].tolist(), "sampling": _GREEDY}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +155,14 @@ class Task:
 
     def infer(self, model: Any, batch: Mapping[str, torch.Tensor]) -> list[Output]:
         """Token ids of the answers; as floats they are exact up to 16 million."""
-        told = generate(
-            model,
-            {name: batch[name] for name in INPUTS},
-            new_tokens=int(batch["new_tokens"]),
-            stop_ids=batch["stop_ids"].tolist(),
-            sampling=_GREEDY,
-        )
+        told = generate(model, {name: batch[name] for name in INPUTS}, **_how(batch))
         return [np.array(ids, dtype=np.float32) for ids in told]
+
+    def speak(self, model: Any, batch: Mapping[str, torch.Tensor], tokenizer: Any) -> Generator[Text, None, None]:
+        inputs = {name: batch[name] for name in INPUTS}
+        with closing(so_far(model, inputs, tokenizer_of(tokenizer), **_how(batch))) as texts:
+            for text in texts:
+                yield Text(text)
 
     def tune(self, outputs: Sequence[Output], rows: Sequence[Row]) -> Self:
         return self
