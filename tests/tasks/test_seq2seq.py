@@ -137,12 +137,14 @@ def test_bleu_cuts_english_by_words() -> None:
         Task.from_state({**english.state(), "words": "spm"})
 
 
-def test_baselines_are_the_first_sentence_the_beginning_and_a_copy() -> None:
+def test_baselines_are_a_memory_the_first_sentence_the_beginning_and_a_copy() -> None:
     rows = parsed(
         {"text": "头一句。第二句！", "title": "三个字"}, {"text": "约 3.5 倍的提升.其他", "title": "五个字的题"}
     )
-    found = {name: [a.headline for a in base(rows)] for name, base in fitted().baselines(rows, seed=0).items()}
-    assert found == {
+    baselines = dict(fitted().baselines(rows, seed=0))
+    remembered = baselines.pop("memory")(parsed({"text": "提升约 3 倍"}, {"text": "第三句"}, labelled=False))
+    assert [answer.headline for answer in remembered] == ["五个字的题", "三个字"]
+    assert {name: [answer.headline for answer in base(rows)] for name, base in baselines.items()} == {
         "lead": ["头一句。", "约 3.5 倍的提升."],
         "lead_k": ["头一句。", "约 3."],
         "copy": ["头一句。第二句！", "约 3.5 倍的提升.其他"],
@@ -380,7 +382,7 @@ def test_the_whole_way_with_a_new_decoder(tmp_path: Path) -> None:
     (proved,) = [event for event in events if isinstance(event, Proved)]
     assert proved.max_abs_logit_difference <= 1e-4
     report = json.loads(result.report_json.read_text(encoding="utf-8"))
-    assert set(report["baselines"]) == {"lead", "lead_k", "copy"}
+    assert set(report["baselines"]) == {"memory", "lead", "lead_k", "copy"}
     assert report["test"]["rouge_l"] <= report["test"]["rouge_l_ci"][1]
     predictor = qingtiao.load(result.bundle)
     (answer,) = predictor.predict(["很好吃真棒"])

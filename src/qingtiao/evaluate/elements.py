@@ -25,6 +25,7 @@ SYSTEMS = {
     "adapter": ("适配器", "adapter"),
     "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
     "majority": ("多数类", "majority"),
+    "memory": ("最像的训练行", "nearest training row"),
     "lead": ("首句", "first sentence"),
     "lead_k": ("开头截取", "beginning"),
     "copy": ("照抄原文", "copy"),
