@@ -32,6 +32,7 @@ SYSTEMS = {
     "lookalike": ("最像的训练图片", "most similar training image"),
     "chance": ("随机", "chance"),
     "dictionary": ("词典", "dictionary"),
+    "phrases": ("TF-IDF 短语", "TF-IDF phrases"),
     "ridge": ("TF-IDF 岭回归", "ridge on TF-IDF"),
     "mean": ("平均值", "mean"),
 }

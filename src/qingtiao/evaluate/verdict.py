@@ -25,6 +25,7 @@ NAMES = {
     "lookalike": ("最像的训练图片", "the most similar training image"),
     "chance": ("随机配对", "pairing by chance"),
     "dictionary": ("词典基线", "the dictionary baseline"),
+    "phrases": (" TF-IDF 短语基线", "the TF-IDF phrase baseline"),
     "ridge": (" TF-IDF 岭回归", "ridge regression on TF-IDF"),
     "mean": ("训练集的平均值", "the mean of the training rows"),
 }
