@@ -15,6 +15,7 @@ from tiny import save_char_tokenizer, save_tiny_base
 import qingtiao
 from qingtiao.answers import Text
 from qingtiao.config import AdapterConfig, BaseConfig, DataConfig, RunConfig, TrainConfig
+from qingtiao.data.audit import audit
 from qingtiao.data.split import split
 from qingtiao.errors import BaseModelError, DataError
 from qingtiao.events import Evaluated, Proved
@@ -22,7 +23,7 @@ from qingtiao.models.adapter import add_adapter, trainable
 from qingtiao.models.base import LoadedBase, load_base
 from qingtiao.models.encoder_decoder import texts_of_ids
 from qingtiao.tasks.seq2seq import Seq2SeqOptions, Task
-from qingtiao.types import Place, Record, References, Row
+from qingtiao.types import Dataset, Place, Record, References, Row
 from qingtiao.workflows.train import train
 
 WRITERS = ("t5", "mt5", "bart", "mbart")
@@ -115,6 +116,12 @@ def test_one_source_never_stands_in_two_splits() -> None:
     made = split(rows, dev_share=0.2, test_share=0.2, seed=1, threshold=0.9)
     sources = [{row.text for row in part} for part in made.splits().values()]
     assert len(sources) == 3 and sum(map(len, sources)) == 40
+
+
+def test_the_audit_shows_what_is_to_be_written_as_people_read_it() -> None:
+    rows = parsed({"text": "同一篇", "title": ["甲", "乙"]}, {"text": "同一篇", "title": ["甲", "乙"]})
+    (found,) = [one for one in audit(Dataset(tuple(rows)), max_length=None, threshold=1).findings if one.examples]
+    assert found.code == "exact_duplicates" and {example.label for example in found.examples} == {"甲、乙"}
 
 
 # --- scores ---------------------------------------------------------------------------------------
