@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -27,7 +27,6 @@ _TARGETS = (
     *("zh", "中文", "chinese"),
 )
 _MOST_PLACES = 5
-_MOST_SIMILARITIES = 10_000_000  # held at a time, about 120 MB
 # A full stop between digits or before a letter of a name ends nothing; in Chinese papers it ends sentences.
 _SENTENCE_END = re.compile(r"(?<=[。！？!?\n])|(?<=[^\d\s]\.)(?=[\s\u3400-\u9fff]|[A-Z])")
 
@@ -124,28 +123,3 @@ def references(rows: Sequence[Row]) -> list[list[str]]:
 
 def first_sentence(text: str) -> str:
     return next((part.strip() for part in _SENTENCE_END.split(text) if part.strip()), "")
-
-
-def nearest_targets(rows: Sequence[Row]) -> Callable[[Sequence[Row]], list[str]]:
-    """For each row asked, the target of the training row whose source is most alike, as a translation memory does.
-
-    By the cosine of character TF-IDF; of equally near rows the first.
-    """
-    # scikit-learn takes a while to import, and only a report needs this.
-    from qingtiao.evaluate.baseline import character_ngrams
-
-    targets = [row.target[0] for row in rows]
-    if not any(row.text.strip() for row in rows):
-        return lambda asked: targets[:1] * len(asked)
-    counter = character_ngrams(len(rows), outputs=1)
-    table = counter.fit_transform([row.text for row in rows])
-
-    def answer(asked: Sequence[Row]) -> list[str]:
-        found: list[str] = []
-        some = max(1, _MOST_SIMILARITIES // len(rows))
-        for start in range(0, len(asked), some):
-            near = counter.transform([row.text for row in asked[start : start + some]]) @ table.T
-            found += [targets[index] for index in np.asarray(near.argmax(axis=1)).ravel()]
-        return found
-
-    return answer

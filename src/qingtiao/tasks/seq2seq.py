@@ -17,12 +17,12 @@ from qingtiao.config import Settings
 from qingtiao.data.normalise import Normaliser
 from qingtiao.evaluate.measures import Measure
 from qingtiao.evaluate.overlap import OVERLAP, Words, overlap_rows, words_of
+from qingtiao.evaluate.retrieval import most_similar
 from qingtiao.language import say
 from qingtiao.models.encoder_decoder import ends, log_probabilities, mean_loss, texts_of_ids, written
 from qingtiao.models.inputs import encode_texts, pad, padded_labels
 from qingtiao.sources_targets import (
     first_sentence,
-    nearest_targets,
     references,
     refuse_lost_spaces,
     refuse_untold,
@@ -295,9 +295,9 @@ class Task:
         The beginning is as long as half of the training targets are.
         """
         usual = round(median(len(row.target[0]) for row in rows))
-        remembered = nearest_targets(rows)
+        nearest, targets = most_similar([row.text for row in rows]), [Text(row.target[0]) for row in rows]
         return {
-            "memory": lambda asked: [Text(text) for text in remembered(asked)],
+            "memory": lambda asked: [targets[one] for one in nearest([row.text for row in asked])],
             "lead": lambda asked: [Text(first_sentence(row.text)) for row in asked],
             "lead_k": lambda asked: [Text(row.text[:usual]) for row in asked],
             "copy": lambda asked: [Text(row.text) for row in asked],
