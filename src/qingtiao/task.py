@@ -50,7 +50,7 @@ class Task(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the labels in the order of the model's outputs; empty where there are none."""
+        """What answers may be labelled with, in the order of the model's outputs; empty where nothing is."""
 
     @property
     def options(self) -> Settings:

@@ -18,6 +18,7 @@ SMALL_N = 200
 NAMES = {
     "tfidf": (" TF-IDF 基线", "the TF-IDF baseline"),
     "majority": ("多数类基线", "the majority baseline"),
+    "dictionary": ("词典基线", "the dictionary baseline"),
     "ridge": (" TF-IDF 岭回归", "ridge regression on TF-IDF"),
     "mean": ("训练集的平均值", "the mean of the training rows"),
 }

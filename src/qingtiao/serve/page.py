@@ -80,8 +80,9 @@ def _one_tab(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> None:
 
     def answer(*values: Any) -> tuple[Any, Any]:
         with errors_as_messages():
-            told = predictor.predict([asked(predictor.task, values)])[0]
-            return shown.value(told), _notice(told.notice)
+            given = asked(predictor.task, values)
+            told = predictor.predict([given])[0]
+            return shown.value(told, given), _notice(told.notice)
 
     fields = form_fields(predictor.task)
     with gr.Row():
