@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from architectures import save_architecture
+from bases import save_base
 from tiny import labelled_texts, write_csv
 
 from qingtiao.cli import main
@@ -23,6 +23,7 @@ SHARED = {
     "train": {"epochs": 2, "learning_rate": 0.01, "batch_size": 16, "precision": "fp32"},
     "base": {"max_length": 32},
 }
+WORDS = {"task": "label_scoring", "task_options": {"prompt": "{text}是{words}？"}}
 
 
 def config(folder: Path, entries: dict[str, Any], **more: Any) -> CompareConfig:
@@ -62,10 +63,13 @@ class Compared:
 
 @pytest.fixture(scope="module")
 def compared(tiny_base: str, tmp_path_factory: pytest.TempPathFactory) -> Compared:
-    """An encoder and a decoder with heads: cut off while the decoder trains, then gone on with."""
+    """An encoder with a head and a decoder that scores words: cut off while the decoder trains, then gone on with."""
     folder = tmp_path_factory.mktemp("compare")
-    save_architecture("qwen3", folder / "qwen3")
-    entries = {"encoder": {"base": {"name": tiny_base}}, "decoder": {"base": {"name": str(folder / "qwen3")}}}
+    save_base(folder / "decoder", "AutoModelForCausalLM", [str(labelled_texts()), WORDS["task_options"]["prompt"]])
+    entries = {
+        "encoder": {"base": {"name": tiny_base}},
+        "decoder": {**WORDS, "base": {"name": str(folder / "decoder"), "max_length": 96}},
+    }
     settled = config(folder, entries)
     entered = 0
     with closing(compare(settled)) as events:
@@ -109,14 +113,14 @@ def test_the_command_takes_finished_entries_as_they_are(
 ) -> None:
     """The same comparison, as flags: nothing is trained, and the answer is the same."""
     path = compared.folder / "compare.yaml"
-    path.write_text(
-        json.dumps({**SHARED, "entries": {"encoder": {"base": {"name": tiny_base}}, "decoder": None}}), encoding="utf-8"
-    )
+    entries = {"encoder": None, "decoder": {**WORDS, "base": {"max_length": 96}}}
+    path.write_text(json.dumps({**SHARED, "entries": entries}), encoding="utf-8")
     arguments = ["--config", str(path), "--data", str(compared.folder / "data.csv"), "--out"]
     where = [str(compared.folder / "out"), "--json"]
-    decoder = ["--set", f"entries.decoder.base.name={compared.folder / 'qwen3'}"]
+    bases = {"encoder": tiny_base, "decoder": compared.folder / "decoder"}
+    named = [part for name, base in bases.items() for part in ("--set", f"entries.{name}.base.name={base}")]
     with pytest.raises(SystemExit) as leaving:
-        main(["compare", *arguments, *where, *decoder])
+        main(["compare", *arguments, *where, *named])
     assert leaving.value.code == 0
     told, before = json.loads(capsys.readouterr().out), compared.result.comparison.as_json()
     for one, other in zip(told["contenders"], before["contenders"], strict=True):
