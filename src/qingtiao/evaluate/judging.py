@@ -56,7 +56,7 @@ def report_of(
         )
     judged = Judged(
         texts=texts,
-        gold=[gold_text(row.target) for row in rows],
+        gold=[row.told[:_LONGEST_GOLD] for row in rows],
         predicted=[answer.headline for answer in answers],
         clean=mask,
         places=[str(row.place) for row in rows],
@@ -129,12 +129,6 @@ def paired(
     test = mcnemar(_gold(task, rows), *(_probabilities(task, answers).argmax(axis=1) for answers in (first, second)))
     gap = (test.first_only - test.second_only) / test.n
     return Difference(value=gap, interval=accuracy_difference_interval(test), p=test.p_mid)
-
-
-def gold_text(target: Any) -> str:
-    """A target as people read it."""
-    shown = "、".join(map(str, target)) if isinstance(target, tuple | list) else str(target)
-    return shown[:_LONGEST_GOLD]
 
 
 def _spans(rows: Sequence[Row], answers: Sequence[Answer]) -> list[tuple[tuple[Span, ...], tuple[Span, ...]]] | None:
