@@ -54,7 +54,7 @@ def report_of(
         )
     judged = Judged(
         texts=texts,
-        gold=[gold_text(row.target) for row in rows],
+        gold=[row.told[:_LONGEST_GOLD] for row in rows],
         predicted=[answer.headline for answer in answers],
         clean=mask,
         places=[str(row.place) for row in rows],
@@ -106,12 +106,6 @@ def block_of(
     measures = _measures(task, forced=bool(outputs))
     measured: dict[str, Any] = strict_json(measured_block(measures, sums).as_json())
     return measured
-
-
-def gold_text(target: Any) -> str:
-    """A target as people read it."""
-    shown = "、".join(map(str, target)) if isinstance(target, tuple | list) else str(target)
-    return shown[:_LONGEST_GOLD]
 
 
 def _spans(rows: Sequence[Row], answers: Sequence[Answer]) -> list[tuple[tuple[Span, ...], tuple[Span, ...]]] | None:
