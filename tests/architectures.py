@@ -208,11 +208,12 @@ def save_architecture(name: str, folder: Path, *, texts: Iterable[str] = ()) -> 
         tokenizer = save_char_tokenizer(folder, characters=sorted({char for text in texts for char in text}) or None)
     build_architecture(name, vocabulary=len(tokenizer)).save_pretrained(folder)
     if name == "chinese_clip":
-        _save_clip_processor(folder, tokenizer)
+        save_clip_processor(folder, tokenizer)
     return str(folder)
 
 
-def _save_clip_processor(folder: Path, tokenizer: Any) -> None:
+def save_clip_processor(folder: Path, tokenizer: Any) -> None:
+    """The processor of `ARCHITECTURES["chinese_clip"]`, whose images are 16 pixels a side."""
     from transformers import ChineseCLIPProcessor
     from transformers.models.chinese_clip.image_processing_pil_chinese_clip import ChineseCLIPImageProcessorPil
 

@@ -40,7 +40,7 @@ class Task(Protocol):
     title: ClassVar[Title]
     auto_class: ClassVar[str]  # the transformers Auto class that loads a base with the right head
     processor_class: ClassVar[str]  # AutoTokenizer, or AutoProcessor where more than text is read
-    peft_task_type: ClassVar[str]
+    peft_task_type: ClassVar[str | None]  # None where PEFT has no wrapper for the base
     Options: ClassVar[type[Settings]]
     Input: ClassVar[type[Settings]]  # what one is asked: the web form and the HTTP shape are made of it
     samples: ClassVar[tuple[Mapping[str, Any], ...]]  # built-in rows: docs, forms and the contract test use them
@@ -50,7 +50,7 @@ class Task(Protocol):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Names of the labels in the order of the model's outputs; empty where there are none."""
+        """What answers may be labelled with, in the order of the model's outputs; empty where nothing is."""
 
     @property
     def options(self) -> Settings:
@@ -92,7 +92,8 @@ class Task(Protocol):
     def encode(self, rows: Sequence[Row], tokenizer: Any, max_length: int) -> list[dict[str, Any]]:
         """Rows as features with at least `input_ids`; a row whose target is None gets no `labels`.
 
-        A feature whose input was cut to `max_length` tokens says so under `cut`.
+        A feature whose input was cut to `max_length` tokens says so under `cut`; one that costs the model more than
+        its `input_ids` says how many tokens it is worth under `cost`.
         """
 
     def collate(self, features: Sequence[Feature], tokenizer: Any) -> dict[str, torch.Tensor]:

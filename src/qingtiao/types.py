@@ -44,6 +44,8 @@ class Row:
             stratified by them.
         parts: the texts of which `text` is the join, for tasks that read more than one.
         fields: the other columns, and whatever else the task needs of the row; JSON values.
+        alike: for rows that are more than text, what tells them alike in its place: those that share one of these are
+            near-duplicates, and copies are those that share the text and all of them.
     """
 
     text: str
@@ -51,6 +53,7 @@ class Row:
     place: Place
     fields: Mapping[str, Any] = field(default_factory=dict, repr=False)
     parts: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
 
     def with_text(self, text: str) -> Self:
         return replace(self, text=text)

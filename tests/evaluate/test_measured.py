@@ -7,7 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from qingtiao.answers import Span
 from qingtiao.errors import DataError
+from qingtiao.evaluate.elements import shown_spans
 from qingtiao.evaluate.html import render_html
 from qingtiao.evaluate.measured import Judged, MeasuredReport, build_measured_report
 from qingtiao.evaluate.measures import Measure, mean_of
@@ -82,3 +84,30 @@ def test_the_page_shows_it_all_and_runs_nothing() -> None:
     assert HOSTILE not in page and "&lt;script&gt;" in page
     for words in ("重合", "误差", "标准 1", "适配器更好", "lead"):
         assert words in page
+
+
+def test_marks_stand_out_in_their_text_and_long_stretches_are_left_out() -> None:
+    text = "甲" * 100 + "<b>" + "乙" * 100
+    page = shown_spans(text, [Span(100, 103, "A&B", "<b>")])
+    assert page == f"<bdi>…{'甲' * 40}<mark>&lt;b&gt;<small>A&amp;B</small></mark>{'乙' * 40}…</bdi>"
+    assert shown_spans("没有", []) == "<bdi>没有</bdi>"
+    both = shown_spans("北京南京", [Span(0, 2, "地", "北京"), Span(2, 4, "地", "南京")])
+    assert both.count("<mark>") == 2 and "…" not in both
+
+
+def test_marks_of_the_worst_are_shown_in_their_text() -> None:
+    spans = ((Span(0, 2, "地名", "北京"),), (Span(2, 4, "人名", "来人"),))
+    judged = Judged(["北京来人了"], ["北京/地名"], ["来人/人名"], np.array([True]), ["t.jsonl:1"], [spans])
+    report = build_measured_report(
+        judged,
+        MEASURES,
+        {name: np.array([[0.0, 1.0]]) for name in ("overlap", "error")},
+        baselines={"lead": sums(0.5, 1, 2)},
+        about=About(),
+        seed=0,
+    )
+    page = render_html(report)
+    assert "<mark>北京<small>地名</small></mark>来人了" in page
+    assert "北京<mark>来人<small>人名</small></mark>了" in page
+    written = json.loads(json.dumps(report.as_json(), allow_nan=False))["worst_answers"][0]
+    assert written["gold_spans"] == [{"start": 0, "end": 2, "label": "地名", "text": "北京"}]

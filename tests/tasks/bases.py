@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from architectures import build_architecture, save_clip_processor
 from tiny import save_char_tokenizer
 
 SIZES = {
@@ -57,6 +58,7 @@ BUILDERS: dict[str, Callable[[int], Any]] = {
     "AutoModelForTokenClassification": _encoder,
     "AutoModelForCausalLM": _decoder,
     "AutoModelForSeq2SeqLM": _encoder_decoder,
+    "AutoModel": lambda vocabulary: build_architecture("chinese_clip", vocabulary=vocabulary),
 }
 
 
@@ -65,3 +67,5 @@ def save_base(folder: Path, auto_class: str, texts: Iterable[str]) -> None:
     tokenizer = save_char_tokenizer(folder, characters=sorted(set("".join(texts))), longest=256)
     torch.manual_seed(0)
     BUILDERS[auto_class](len(tokenizer)).save_pretrained(folder)
+    if auto_class == "AutoModel":
+        save_clip_processor(folder, tokenizer)

@@ -22,6 +22,8 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """在带标签的数据上给 bundle 打分 | Score a bundle on labelled data."""
+    from qingtiao.bundle import read_manifest
+    from qingtiao.task import find_task
     from qingtiao.workflows.evaluate import evaluate as run
 
     settings = parse(
@@ -39,4 +41,5 @@ def evaluate(
     if as_json:
         print_json(block)
     else:
-        stdout.print(scores_line(say("适配器", "adapter"), block))
+        plain = [one.name for one in find_task(read_manifest(bundle).task).measures if not one.share]
+        stdout.print(scores_line(say("适配器", "adapter"), block, plain=plain))

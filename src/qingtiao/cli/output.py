@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rich.console import Console
@@ -32,13 +32,20 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def scores_line(name: str, block: Mapping[str, Any]) -> str:
-    """One line of a table of scores, as text: every score that has an interval, and the number of rows."""
-    scores = [score.removesuffix("_ci") for score in block if score.endswith("_ci")]
-    shown = [f"{score} {_shown(block[score])} [{', '.join(map(_shown, block[f'{score}_ci']))}]" for score in scores]
-    return "  ".join([name, *shown, f"n={block['n']}"])
+def scores_line(name: str, block: Mapping[str, Any], *, plain: Collection[str] = ()) -> str:
+    """One line of a table of scores, as text: every score that has an interval, and the number of rows.
+
+    Scores are shares and stand in percent, but for those in `plain`.
+    """
+    parts = [name]
+    for score in (one.removesuffix("_ci") for one in block if one.endswith("_ci")):
+        value, *ends = (
+            f"{number:.3f}" if score in plain else percent(number) for number in (block[score], *block[f"{score}_ci"])
+        )
+        parts.append(f"{score} {value} [{', '.join(ends)}]")
+    return "  ".join([*parts, f"n={block['n']}"])
 
 
-def _shown(value: float) -> str:
-    """In percent where the value may be a share."""
-    return percent(value) if -1 <= value <= 1 else f"{value:.3f}"
+def no_shares(report: Mapping[str, Any]) -> list[str]:
+    """The scores of a report that are no shares: errors, correlations, perplexities."""
+    return [name for name, measure in report.get("measures", {}).items() if not measure["share"]]

@@ -57,7 +57,8 @@ def _texts(predictor: Predictor, texts: Sequence[str], *, as_json: bool) -> None
     inputs = [_input(predictor, text) for text in texts]
     answers = predictor.predict(inputs)
     if as_json:
-        asked = [one if isinstance(one, dict) else {"text": one} for one in inputs]
+        first = next(iter(predictor.task.Input.model_fields))
+        asked = [one if isinstance(one, dict) else {first: one} for one in inputs]
         print_json([{**question, **answer.as_json()} for question, answer in zip(asked, answers, strict=True)])
         return
     for text, answer in zip(texts, answers, strict=True):

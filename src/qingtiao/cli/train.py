@@ -23,7 +23,7 @@ from qingtiao.cli.options import (
     columns_of,
     described,
 )
-from qingtiao.cli.output import print_json, scores_line, stderr, stdout
+from qingtiao.cli.output import no_shares, print_json, scores_line, stderr, stdout
 from qingtiao.cli.progress import follow
 from qingtiao.config import DataConfig, RunConfig, assignments, merge, parse, read_yaml
 from qingtiao.language import say
@@ -126,7 +126,7 @@ def show_result(result: TrainResult) -> None:
     verdict = report["verdict"]
     stdout.print()
     stdout.print(f"[bold]{escape(say(verdict['zh'], verdict['en']))}[/]")
-    adapter = say("适配器", "adapter")
+    adapter, plain = say("适配器", "adapter"), no_shares(report)
     for part, title in (
         ("test", say("全部测试行", "all test rows")),
         ("clean_test", say("干净测试行", "clean test rows")),
@@ -134,9 +134,9 @@ def show_result(result: TrainResult) -> None:
         if report[part] is None:
             continue
         stdout.print(f"\n{title}")
-        stdout.print("  " + scores_line(adapter, report[part]))
+        stdout.print("  " + scores_line(adapter, report[part], plain=plain))
         for name, scores in report["baselines"].items():
-            stdout.print("  " + scores_line(name, scores[part]))
+            stdout.print("  " + scores_line(name, scores[part], plain=plain))
     stdout.print()
     stdout.print(f"{say('适配器', 'Bundle')}  {escape(str(result.bundle))}")
     stdout.print(f"{say('报告', 'Report')}    {escape(str(result.report_html))}")

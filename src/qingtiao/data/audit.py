@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 
 from qingtiao.data.damage import is_damaged
-from qingtiao.data.duplicates import exact_key, near_duplicate_groups, near_matches
+from qingtiao.data.duplicates import copy_key, row_groups, row_matches
 from qingtiao.data.findings import AuditReport, Finding, Words, examples
 from qingtiao.types import Dataset, References, Row
 
@@ -83,10 +83,10 @@ def _faulty(name: str, rows: Sequence[Row]) -> list[Finding]:
 
 
 def _exact(name: str, rows: Sequence[Row], findings: list[Finding]) -> int:
-    first: dict[str, Row] = {}
-    copies = [row for row in rows if first.setdefault(exact_key(row.text), row) is not row]
+    first: dict[tuple[str, ...], Row] = {}
+    copies = [row for row in rows if first.setdefault(copy_key(row), row) is not row]
     if copies:
-        twins = [first[exact_key(row.text)] for row in copies]
+        twins = [first[copy_key(row)] for row in copies]
         zh, share = _NAMES[name], f"{len(copies) / len(rows):.1%}"
         findings.append(
             Finding(
@@ -109,9 +109,9 @@ def _exact(name: str, rows: Sequence[Row], findings: list[Finding]) -> int:
 
 def _near(name: str, rows: Sequence[Row], threshold: float, findings: list[Finding]) -> int:
     """Rows beyond the first of their group, exact copies included."""
-    groups = near_duplicate_groups([row.text for row in rows], threshold=threshold)
+    groups = row_groups(rows, threshold=threshold)
     later = [(row, rows[first]) for index, (row, first) in enumerate(zip(rows, groups, strict=True)) if first != index]
-    unlike = [(row, twin) for row, twin in later if exact_key(row.text) != exact_key(twin.text)]
+    unlike = [(row, twin) for row, twin in later if copy_key(row) != copy_key(twin)]
     if unlike:
         findings.append(
             Finding(
@@ -144,9 +144,9 @@ def _leaks(splits: _Splits, threshold: float, findings: list[Finding]) -> tuple[
 
 def _leak(splits: _Splits, held_out: str, seen: str, threshold: float, findings: list[Finding]) -> tuple[int, int]:
     rows, others = splits[held_out], splits[seen]
-    keys = {exact_key(row.text) for row in others}
-    exact = sum(exact_key(row.text) in keys for row in rows)
-    matches = near_matches([row.text for row in rows], [row.text for row in others], threshold=threshold)
+    keys = {copy_key(row) for row in others}
+    exact = sum(copy_key(row) in keys for row in rows)
+    matches = row_matches(rows, others, threshold=threshold)
     leaked = [(row, others[match]) for row, match in zip(rows, matches, strict=True) if match is not None]
     if leaked:
         near, share = len(leaked), f"{len(leaked) / len(rows):.1%}"
@@ -173,10 +173,10 @@ def _leak(splits: _Splits, held_out: str, seen: str, threshold: float, findings:
 
 def _torn(rows: Sequence[Row]) -> list[list[Row]]:
     """The rows of each text that carries more than one label."""
-    alike: dict[str, list[Row]] = defaultdict(list)
+    alike: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in rows:
         if not isinstance(row.target, References):
-            alike[exact_key(row.text)].append(row)
+            alike[copy_key(row)].append(row)
     return [group for group in alike.values() if len({str(row.target) for row in group}) > 1]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from qingtiao.data.damage import is_damaged, repaired
-from qingtiao.data.duplicates import exact_key, near_matches
+from qingtiao.data.duplicates import copy_key, row_matches
 from qingtiao.types import Dataset, Place, References, Row
 
 Reason = Literal["mojibake", "empty", "damaged", "contradiction", "duplicate", "leak"]
@@ -54,11 +54,11 @@ def clean(dataset: Dataset, *, threshold: float) -> tuple[Dataset, list[Touched]
     log: list[Touched] = []
     test = _repair("test", dataset.test, log)
     parts = {name: _repair(name, rows, log) for name, rows in (("train", dataset.train), ("dev", dataset.dev))}
-    torn = _torn_texts([*parts["train"], *parts["dev"]])
+    torn = _torn_keys([*parts["train"], *parts["dev"]])
     for name, rows in parts.items():
         kept = _drop(name, rows, lambda row: not row.text.strip(), "empty", log)
         kept = _drop(name, kept, lambda row: is_damaged(row.text), "damaged", log)
-        kept = _drop(name, kept, lambda row: exact_key(row.text) in torn, "contradiction", log)
+        kept = _drop(name, kept, lambda row: copy_key(row) in torn, "contradiction", log)
         parts[name] = _drop_copies(name, kept, log)
     dev = _drop_leaks("dev", parts["dev"], test, threshold=threshold, log=log)
     train = _drop_leaks("train", parts["train"], (*dev, *test), threshold=threshold, log=log)
@@ -79,17 +79,17 @@ def clean_test(dataset: Dataset, *, threshold: float) -> tuple[Row, ...]:
 
 
 def _apart(rows: Sequence[Row], others: Sequence[Row], *, threshold: float) -> tuple[Row, ...]:
-    matches = near_matches([row.text for row in rows], [row.text for row in others], threshold=threshold)
+    matches = row_matches(rows, others, threshold=threshold)
     return tuple(row for row, match in zip(rows, matches, strict=True) if match is None)
 
 
 def _repair(split: str, rows: Iterable[Row], log: list[Touched]) -> tuple[Row, ...]:
     kept = []
     for row in rows:
-        text = repaired(row.text)
-        if text != row.text:
-            log.append(Touched(row.place, split, "repaired", "mojibake", row.text, text))
-        kept.append(row.with_text(text) if text != row.text else row)
+        whole = row.with_parts([*map(repaired, row.parts)]) if row.parts else row.with_text(repaired(row.text))
+        if whole.text != row.text:
+            log.append(Touched(row.place, split, "repaired", "mojibake", row.text, whole.text))
+        kept.append(whole)
     return tuple(kept)
 
 
@@ -105,20 +105,20 @@ def _drop(
     return tuple(kept)
 
 
-def _torn_texts(rows: Iterable[Row]) -> set[str]:
+def _torn_keys(rows: Iterable[Row]) -> set[tuple[str, ...]]:
     targets = defaultdict(set)
     for row in rows:
         if not isinstance(row.target, References):
-            targets[exact_key(row.text)].add(str(row.target))
-    return {text for text, found in targets.items() if len(found) > 1}
+            targets[copy_key(row)].add(str(row.target))
+    return {key for key, found in targets.items() if len(found) > 1}
 
 
 def _drop_copies(split: str, rows: Iterable[Row], log: list[Touched]) -> tuple[Row, ...]:
-    first: dict[tuple[str, Any], Row] = {}
+    first: dict[tuple[tuple[str, ...], Any], Row] = {}
     for row in rows:
         # One source may be taught with several references; a copy is what repeats both.
         other = row.target if isinstance(row.target, References) else None
-        earlier = first.setdefault((exact_key(row.text), other), row)
+        earlier = first.setdefault((copy_key(row), other), row)
         if earlier is not row:
             log.append(Touched(row.place, split, "dropped", "duplicate", row.text, None, earlier.place))
     return tuple(first.values())
@@ -127,7 +127,7 @@ def _drop_copies(split: str, rows: Iterable[Row], log: list[Touched]) -> tuple[R
 def _drop_leaks(
     split: str, rows: Sequence[Row], held_out: Sequence[Row], *, threshold: float, log: list[Touched]
 ) -> tuple[Row, ...]:
-    matches = near_matches([row.text for row in rows], [row.text for row in held_out], threshold=threshold)
+    matches = row_matches(rows, held_out, threshold=threshold)
     kept = []
     for row, match in zip(rows, matches, strict=True):
         if match is None:

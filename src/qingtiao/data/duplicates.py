@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qingtiao.types import Row
+
 _GRAM = 5
 _SLOTS = 126  # divisible by 1, 2, 3, 6, 7 and 9 rows a band
 _CHUNK = 50_000
@@ -32,6 +34,33 @@ Signatures = NDArray[np.uint32]  # shape (texts, _SLOTS)
 def exact_key(text: str) -> str:
     """What must be equal for two texts to be exact duplicates."""
     return text.strip()
+
+
+def copy_key(row: Row) -> tuple[str, ...]:
+    """What must be equal for two rows to be copies."""
+    return (exact_key(row.text), *row.alike)
+
+
+def row_groups(rows: Sequence[Row], *, threshold: float) -> list[int]:
+    """`near_duplicate_groups` of rows: by their texts, or by what they say tells them alike."""
+    if not any(row.alike for row in rows):
+        return near_duplicate_groups([row.text for row in rows], threshold=threshold)
+    groups, first = _Groups(len(rows)), dict[str, int]()
+    for index, row in enumerate(rows):
+        for key in row.alike:
+            groups.join(index, first.setdefault(key, index))
+    return [groups.root(index) for index in range(len(rows))]
+
+
+def row_matches(queries: Sequence[Row], references: Sequence[Row], *, threshold: float) -> list[int | None]:
+    """`near_matches` of rows: by their texts, or by what they say tells them alike."""
+    if not any(row.alike for row in queries):
+        return near_matches([row.text for row in queries], [row.text for row in references], threshold=threshold)
+    first: dict[str, int] = {}
+    for index, row in enumerate(references):
+        for key in row.alike:
+            first.setdefault(key, index)
+    return [next((first[key] for key in row.alike if key in first), None) for row in queries]
 
 
 def folded(text: str) -> str:

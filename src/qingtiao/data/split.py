@@ -6,7 +6,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from qingtiao.data.duplicates import near_duplicate_groups
+from qingtiao.data.duplicates import row_groups
 from qingtiao.errors import DataError
 from qingtiao.types import Dataset, Row
 
@@ -53,7 +53,7 @@ def sample(rows: Sequence[Row], n: int, *, seed: int) -> list[Row]:
 def _strata(rows: Sequence[Row], *, threshold: float) -> dict[str, list[_Group]]:
     """The groups of near-duplicates by label; a group with several labels stands under its commonest one."""
     groups: dict[int, _Group] = defaultdict(list)
-    for index, number in enumerate(near_duplicate_groups([row.text for row in rows], threshold=threshold)):
+    for index, number in enumerate(row_groups(rows, threshold=threshold)):
         groups[number].append(index)
     strata: dict[str, list[_Group]] = defaultdict(list)
     for group in groups.values():

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -83,21 +84,30 @@ def fit_tfidf(texts: Sequence[str], labels: Ints, *, classes: int, seed: int) ->
     _check_rows(len(texts))
     if len(np.unique(labels)) < 2 or not any(text.strip() for text in texts):
         return fit_majority(labels, classes=classes)
-    vectorizer = TfidfVectorizer(
+    vectorizer = character_ngrams(len(texts), outputs=classes)
+    model = fit_logistic(vectorizer.fit_transform(texts), labels, seed=seed)
+    return TfidfBaseline(vectorizer=vectorizer, model=model, classes=classes, seconds=time.perf_counter() - started)
+
+
+def character_ngrams(rows: int, *, outputs: int) -> TfidfVectorizer:
+    """An unfitted TF-IDF of character 1- to 3-grams, for `rows` texts and a linear model of `outputs` outputs."""
+    return TfidfVectorizer(
         analyzer="char",
         ngram_range=(1, 3),
-        min_df=2 if len(texts) >= _ROWS_FOR_MIN_DF else 1,
-        max_features=min(_MAX_FEATURES, _MAX_WEIGHTS // classes),
+        min_df=2 if rows >= _ROWS_FOR_MIN_DF else 1,
+        max_features=min(_MAX_FEATURES, _MAX_WEIGHTS // outputs),
         sublinear_tf=True,
         dtype=np.float32,
     )
-    features = vectorizer.fit_transform(texts)
+
+
+def fit_logistic(features: Any, labels: Ints, *, seed: int) -> LogisticRegression:
+    """Logistic regression on sparse `features` of shape (rows, features); `labels` hold two classes or more."""
     model = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=_MAX_ITERATIONS, random_state=seed)
     with warnings.catch_warnings():
         # Stopped at the iteration limit it is still a fair baseline; nobody can act on the warning.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(features, labels)
-    return TfidfBaseline(vectorizer=vectorizer, model=model, classes=classes, seconds=time.perf_counter() - started)
+        return model.fit(features, labels)
 
 
 def _check_rows(rows: int) -> None:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from qingtiao.answers import Span
 from qingtiao.evaluate import charts
 from qingtiao.evaluate.charts import escape
 from qingtiao.evaluate.report import About, strict_json
@@ -24,8 +25,17 @@ SYSTEMS = {
     "adapter": ("适配器", "adapter"),
     "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
     "majority": ("多数类", "majority"),
+    "lead": ("首句", "first sentence"),
+    "lead_k": ("开头截取", "beginning"),
+    "copy": ("照抄原文", "copy"),
+    "lookalike": ("最像的训练图片", "most similar training image"),
+    "chance": ("随机", "chance"),
+    "dictionary": ("词典", "dictionary"),
+    "ridge": ("TF-IDF 岭回归", "ridge on TF-IDF"),
+    "mean": ("平均值", "mean"),
 }
 SHOWN_CHARACTERS = 300
+_AROUND = 40  # characters of unmarked text kept on either side of what is marked
 
 
 def whole_page(body: str) -> str:
@@ -151,6 +161,25 @@ def interval(ends: Interval, *, share: bool = True) -> str:
 
 def shown_text(text: str) -> str:
     return f"<bdi>{escape(text[:SHOWN_CHARACTERS] + ('…' if len(text) > SHOWN_CHARACTERS else ''))}</bdi>"
+
+
+def shown_spans(text: str, spans: Sequence[Span]) -> str:
+    """The text with its spans standing out, their labels behind them; long stretches between are left out."""
+    parts, at = [], 0
+    for span in spans:
+        parts.append(_between(text[at : span.start], before=at > 0, behind=True))
+        parts.append(f"<mark>{escape(span.text)}<small>{escape(span.label)}</small></mark>")
+        at = span.end
+    if not spans:
+        return shown_text(text)
+    return f"<bdi>{''.join(parts)}{_between(text[at:], before=True, behind=False)}</bdi>"
+
+
+def _between(text: str, *, before: bool, behind: bool) -> str:
+    """An unmarked stretch, with as much of it as is next to a mark `before` it and `behind` it."""
+    if len(text) <= _AROUND * (before + behind):
+        return escape(text)
+    return escape((text[:_AROUND] if before else "") + "…" + (text[-_AROUND:] if behind else ""))
 
 
 SEEN = '<br><span class="tag">训练里见过 seen in training</span>'

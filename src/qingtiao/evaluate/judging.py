@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qingtiao.answers import Answer, Prediction
+from qingtiao.answers import Answer, Prediction, Span, Spans
+from qingtiao.data.marks import marks_of
 from qingtiao.evaluate.measured import Judged, MeasuredReport, build_measured_report, measured_block
 from qingtiao.evaluate.report import About, Report, TestRows, build_report, evaluate_block, strict_json
 from qingtiao.task import Task
@@ -53,6 +54,7 @@ def report_of(
         predicted=[answer.headline for answer in answers],
         clean=mask,
         places=[str(row.place) for row in rows],
+        spans=_spans(rows, answers),
     )
     return build_measured_report(
         judged,
@@ -81,6 +83,14 @@ def gold_text(target: Any) -> str:
     """A target as people read it."""
     shown = "、".join(map(str, target)) if isinstance(target, tuple | list) else str(target)
     return shown[:_LONGEST_GOLD]
+
+
+def _spans(rows: Sequence[Row], answers: Sequence[Answer]) -> list[tuple[tuple[Span, ...], tuple[Span, ...]]] | None:
+    """What is marked and what was, of each row; None where answers are something else."""
+    found = [answer.spans for answer in answers if isinstance(answer, Spans)]
+    if not found:
+        return None
+    return [(tuple(Span(*mark) for mark in marks_of(row)), said) for row, said in zip(rows, found, strict=True)]
 
 
 def _gold(task: Task, rows: Sequence[Row]) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from qingtiao.answers import Span
 from qingtiao.errors import DataError
 from qingtiao.evaluate.measures import Difference, Measure, difference, interval
 from qingtiao.evaluate.metrics import Floats
@@ -72,7 +73,10 @@ class MeasuredVerdict:
 
 @dataclass(frozen=True, slots=True)
 class WorstAnswer:
-    """A row with a low score by the first measure; `clean` is False when it is (nearly) in the training rows."""
+    """A row with a low score by the first measure; `clean` is False when it is (nearly) in the training rows.
+
+    The spans are those of tasks that mark pieces of the text.
+    """
 
     text: str
     gold: str
@@ -80,6 +84,8 @@ class WorstAnswer:
     score: float
     place: str
     clean: bool
+    gold_spans: tuple[Span, ...] | None = None
+    predicted_spans: tuple[Span, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +119,17 @@ class MeasuredReport:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The test rows as people read them, and `clean` as in `evaluate.report.TestRows`; all of the same length."""
+    """The test rows as people read them, and `clean` as in `evaluate.report.TestRows`; all of the same length.
+
+    `spans` holds for each row what is marked in its text and what the model marked, where answers are that.
+    """
 
     texts: Sequence[str]
     gold: Sequence[str]
     predicted: Sequence[str]
     clean: Bools
     places: Sequence[str]
+    spans: Sequence[tuple[tuple[Span, ...], tuple[Span, ...]]] | None = None
 
 
 def measured_block(measures: Sequence[Measure], sums: Sums, *, seed: int = 0) -> MeasuredBlock:
@@ -170,7 +180,7 @@ def build_measured_report(
         scores=scores,
         clean_test_reason=None if judged.clean.any() else NO_CLEAN_ROWS,
         baselines={name: _scores(measures, other, judged.clean, seed=seed) for name, other in baselines.items()},
-        worst_answers=_worst(judged, first, sums[first.name]),
+        worst_answers=_worst(judged, judge_of_rows(measures), sums),
         about=about,
     )
 
@@ -230,8 +240,13 @@ def _words(code: Code, against: str, measure: Measure, found: Difference, *, row
     return zh, en
 
 
-def _worst(judged: Judged, measure: Measure, rows: Floats) -> tuple[WorstAnswer, ...]:
-    scores = measure.by_row(rows)
+def judge_of_rows(measures: Sequence[Measure]) -> Measure:
+    """The measure by which single answers are ranked: the first that means something for one row."""
+    return next((one for one in measures if one.of_one_row), measures[0])
+
+
+def _worst(judged: Judged, measure: Measure, sums: Sums) -> tuple[WorstAnswer, ...]:
+    scores = measure.by_row(sums[measure.name])
     order = np.argsort(scores if measure.higher_is_better else -scores, kind="stable")
     perfect = measure.higher_is_better and measure.share
     worst = [int(row) for row in order[:WORST_ERRORS] if not (perfect and scores[row] >= 1)]
@@ -243,6 +258,8 @@ def _worst(judged: Judged, measure: Measure, rows: Floats) -> tuple[WorstAnswer,
             score=float(scores[row]),
             place=judged.places[row],
             clean=bool(judged.clean[row]),
+            gold_spans=judged.spans[row][0] if judged.spans else None,
+            predicted_spans=judged.spans[row][1] if judged.spans else None,
         )
         for row in worst
     )

@@ -14,12 +14,13 @@ from qingtiao.evaluate.elements import (
     interval,
     section,
     settings,
+    shown_spans,
     shown_text,
     table,
     training,
     whole_page,
 )
-from qingtiao.evaluate.measured import MeasuredBlock, MeasuredReport, MeasuredScores
+from qingtiao.evaluate.measured import MeasuredBlock, MeasuredReport, MeasuredScores, WorstAnswer, judge_of_rows
 from qingtiao.evaluate.measures import Measure
 
 
@@ -88,15 +89,26 @@ def _cells(report: MeasuredReport, block: MeasuredBlock) -> str:
 def _worst(report: MeasuredReport) -> str:
     if not report.worst_answers:
         return section("最差的回答", "Worst answers", f"<p>{both('没有错误。', 'No errors.')}</p>")
-    first = report.measures[0]
-    head = ("文本 text", "标准答案 gold", "模型 model", f"#{first.zh} {first.en}", "位置 place")
+    measure = judge_of_rows(report.measures)
+    marked = any(one.gold_spans is not None for one in report.worst_answers)
+    texts = () if marked else ("文本 text",)
+    head = (*texts, "标准答案 gold", "模型 model", f"#{measure.zh} {measure.en}", "位置 place")
     body = [
-        f'<tr><td class="text">{shown_text(one.text)}{"" if one.clean else SEEN}</td>'
-        f'<td class="text">{shown_text(one.gold)}</td><td class="text">{shown_text(one.predicted)}</td>'
-        f'<td class="num">{shown_value(one.score, first)}</td><td><bdi>{escape(one.place)}</bdi></td></tr>'
+        f"<tr>{''.join(_told(one))}"
+        f'<td class="num">{shown_value(one.score, measure)}</td><td><bdi>{escape(one.place)}</bdi></td></tr>'
         for one in report.worst_answers
     ]
     return section("最差的回答", "Worst answers", table(head, body), long=True)
+
+
+def _told(worst: WorstAnswer) -> list[str]:
+    """Text, gold and answer as cells; two of them where gold and answer are marks in the text."""
+    if worst.gold_spans is None or worst.predicted_spans is None:
+        shown = [shown_text(part) for part in (worst.text, worst.gold, worst.predicted)]
+    else:
+        shown = [shown_spans(worst.text, spans) for spans in (worst.gold_spans, worst.predicted_spans)]
+    shown[0] += "" if worst.clean else SEEN
+    return [f'<td class="text">{part}</td>' for part in shown]
 
 
 def _notes() -> str:

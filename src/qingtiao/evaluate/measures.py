@@ -22,7 +22,8 @@ _CHUNK_CELLS = 4_000_000
 class Measure:
     """A score. `of_sums` takes sums of shape (…, k) and gives values of shape (…); k is the task's own.
 
-    `share` says that the value lies between 0 and 1 and reads best in percent.
+    `share` says that the value lies between 0 and 1 and reads best in percent; `of_one_row` that it means something for
+    a row on its own, as a correlation does not.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Measure:
     of_sums: Callable[[Floats], Floats]
     higher_is_better: bool = True
     share: bool = True
+    of_one_row: bool = True
 
     def value(self, rows: Floats) -> float:
         """The score of rows of shape (n, k)."""

@@ -38,6 +38,8 @@ td.text{min-width:15em}
 .word{min-width:5em;max-width:12em}
 .tag{display:inline-block;border:1px solid var(--warm);color:var(--warm);border-radius:4px;padding:0 5px;
 font-size:.78rem;white-space:nowrap}
+mark{background:none;color:inherit;border-bottom:2px solid var(--accent);padding-bottom:1px}
+mark small{color:var(--accent);font-size:.74em;margin:0 .2em}
 .meter{display:block;height:5px;border-radius:3px;background:var(--rule);min-width:60px;margin-top:4px}
 .meter i{display:block;height:100%;border-radius:3px;background:var(--accent)}
 details{margin:.5em 0}summary{cursor:pointer;font-weight:600}

@@ -15,7 +15,18 @@ SIGNIFICANCE = 0.05
 # Below this the interval of an accuracy is wider than +-7 points at 50 %.
 SMALL_N = 200
 
-NAMES = {"tfidf": (" TF-IDF 基线", "the TF-IDF baseline"), "majority": ("多数类基线", "the majority baseline")}
+NAMES = {
+    "tfidf": (" TF-IDF 基线", "the TF-IDF baseline"),
+    "majority": ("多数类基线", "the majority baseline"),
+    "lead": ("首句基线", "the first sentence"),
+    "lead_k": ("开头截取基线", "the beginning of the text"),
+    "copy": ("照抄基线", "a copy of the text"),
+    "lookalike": ("最像的训练图片", "the most similar training image"),
+    "chance": ("随机配对", "pairing by chance"),
+    "dictionary": ("词典基线", "the dictionary baseline"),
+    "ridge": (" TF-IDF 岭回归", "ridge regression on TF-IDF"),
+    "mean": ("训练集的平均值", "the mean of the training rows"),
+}
 
 
 @dataclass(frozen=True, slots=True)

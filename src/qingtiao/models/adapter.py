@@ -64,7 +64,10 @@ def _largest_fresh_module(model: nn.Module, key: str, fresh: Collection[str]) ->
     for depth in range(1, len(path) + 1):
         name = ".".join(path[:depth])
         module = model.get_submodule(name)
-        if all(f"{name}.{inner}" in fresh for inner, _ in module.named_parameters()):
+        # A list of modules computes nothing, and PEFT does not take it for one.
+        if type(module).forward is not nn.Module.forward and all(
+            f"{name}.{inner}" in fresh for inner, _ in module.named_parameters()
+        ):
             return name
     return None
 
@@ -124,7 +127,9 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str 
     if values.get("target_modules") in LAYER_SETS:
         values["target_modules"] = _layers(base, heads, str(values["target_modules"]))
     kind = _config_class(config.method)
-    saved_whole = _all_modules(base.model) if config.method.lower() == "full" else heads
+    saved_whole = heads
+    if config.method.lower() == "full":
+        saved_whole = _all_modules(base.model, wrapped=peft_task_type is not None)
     torch.manual_seed(seed)
     try:
         with quiet_transformers():
@@ -147,12 +152,14 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str 
     return model
 
 
-def _all_modules(model: nn.Module) -> list[str]:
+def _all_modules(model: nn.Module, *, wrapped: bool) -> list[str]:
     """The children that own parameters, by names that PEFT takes for nothing else.
 
-    PEFT compares the ends of module paths, and its own wrapper is called `model` as many backbones are.
+    PEFT compares the ends of module paths, and its own wrapper is called `model` as many backbones are. Without a task
+    type it compares those of the bare model.
     """
-    return [f".model.{name}" for name, child in model.named_children() if any(True for _ in child.parameters())]
+    prefix = ".model." if wrapped else ""
+    return [f"{prefix}{name}" for name, child in model.named_children() if any(True for _ in child.parameters())]
 
 
 def _config_class(method: str) -> Any:

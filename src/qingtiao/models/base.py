@@ -21,6 +21,7 @@ from torch import nn
 from qingtiao.config import suggestion
 from qingtiao.errors import BaseModelError, EnvironmentLack
 from qingtiao.models.processor import close_gaps, load_processor, tokenizer_of
+from qingtiao.models.warm_start import only_reads, with_decoder
 
 EMBEDDED = ("mini-zh",)
 # Some tokenizers and image processors are read with these.
@@ -63,15 +64,20 @@ def load_base(
     Args:
         auto_class: the transformers class that loads the model, `AutoModelFor…`.
         processor_class: the one that loads what encodes its input: `AutoTokenizer`, or `AutoProcessor` for images.
+        model_options: keywords for `from_pretrained`; and `new_decoder_layers`, with which a base that can only read
+            gets a new decoder of so many layers. Bases that write by themselves never see it.
 
     Raises:
         BaseModelError: no such base, damaged files, or an architecture that has no `auto_class`.
         EnvironmentLack: the Hub cannot be reached, or a package that the base needs is not installed.
     """
     location = locate(name)
+    options = dict(model_options)
+    layers = options.pop("new_decoder_layers", None)
     with _upstream_errors_as_ours(name), quiet_transformers():
         processor = load_processor(location, revision=revision, processor_class=processor_class)
-        model, info = _auto(auto_class).from_pretrained(
+        lacks_decoder = layers is not None and only_reads(location, revision=revision)
+        model, info = _auto("AutoModelForMaskedLM" if lacks_decoder else auto_class).from_pretrained(
             location,
             revision=revision,
             dtype=torch.float32,
@@ -79,14 +85,17 @@ def load_base(
             output_loading_info=True,
             # A base that someone already fine-tuned brings a head of another size: ours is new then.
             ignore_mismatched_sizes=True,
-            **model_options,
+            **options,
         )
     fresh = {*info["missing_keys"], *(item[0] for item in info.get("mismatched_keys", ()))}
     _refuse_an_empty_base(name, model, fresh)
     close_gaps(processor, model)
+    commit = getattr(model.config, "_commit_hash", None)
+    if lacks_decoder:
+        model, fresh = with_decoder(model, fresh, tokenizer_of(processor), layers=layers, name=name)
     return LoadedBase(
         name=name,
-        revision=getattr(model.config, "_commit_hash", None) or revision,
+        revision=commit or revision,
         model=model,
         tokenizer=processor,
         fresh=tuple(sorted(fresh)),

@@ -21,7 +21,8 @@ _BATCH_TOKENS = 4096
 
 
 def length_of(feature: Feature) -> int:
-    return len(feature["input_ids"])
+    """Tokens that the model spends on the feature: `cost` where it says so (pictures cost many), else its input's."""
+    return int(feature["cost"]) if "cost" in feature else len(feature["input_ids"])
 
 
 def batches_by_length(features: Sequence[Feature], *, batch_tokens: int = _BATCH_TOKENS) -> list[list[int]]:

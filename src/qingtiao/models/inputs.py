@@ -11,21 +11,75 @@ import torch
 _OURS = ("labels", "cut")
 
 
-def encode_texts(
-    tokenizer: Any, texts: Sequence[str], pairs: Sequence[str] | None = None, *, max_length: int
-) -> list[dict[str, Any]]:
-    """One feature a text (or a pair of texts), truncated to `max_length` tokens; `cut` tells which were."""
-    if not texts:
+def encode_texts(tokenizer: Any, texts: Sequence[str], *, max_length: int) -> list[dict[str, Any]]:
+    """One feature a text, truncated to `max_length` tokens; `cut` tells which were."""
+    return _encoded(tokenizer, (list(texts),), max_length=max_length) if texts else []
+
+
+def encode_pairs(tokenizer: Any, pairs: Sequence[Sequence[str]], *, max_length: int) -> list[dict[str, Any]]:
+    """One feature a pair of texts, in their order; from a long pair the longer text loses tokens first.
+
+    A tokenizer that knows how pairs are written writes them its own way. One that would run the second text into the
+    first, as those of most decoders do, gets its separator token between them, else a line break.
+    """
+    if not pairs:
         return []
-    encoded = tokenizer(list(texts), list(pairs) if pairs is not None else None, truncation=True, max_length=max_length)
+    columns = [first for first, _ in pairs], [second for _, second in pairs]
+    if _divides_pairs(tokenizer):
+        return _encoded(tokenizer, columns, max_length=max_length)
+    separator = _separator(tokenizer)
+    limit = max_length - len(separator)
+    encoded = tokenizer(*columns, truncation=True, max_length=limit)
+    features = _features(tokenizer, encoded, columns, max_length=limit)
+    for index, feature in enumerate(features):
+        _insert(feature, separator, at=_start_of_second(encoded.sequence_ids(index)))
+    return features
+
+
+def _encoded(tokenizer: Any, columns: Sequence[list[str]], *, max_length: int) -> list[dict[str, Any]]:
+    encoded = tokenizer(*columns, truncation=True, max_length=max_length)  # True: the longest loses first
+    return _features(tokenizer, encoded, columns, max_length=max_length)
+
+
+def _features(tokenizer: Any, encoded: Any, columns: Sequence[list[str]], *, max_length: int) -> list[dict[str, Any]]:
     names = list(encoded)
     features = [dict(zip(names, values, strict=True)) for values in zip(*(encoded[n] for n in names), strict=True)]
-    for index, feature in enumerate(features):
+    for feature, *texts in zip(features, *columns, strict=True):
         # What came out shorter than the limit was not cut; only full rows need a second look.
         if len(feature["input_ids"]) >= max_length:
-            both = (texts[index],) if pairs is None else (texts[index], pairs[index])
-            feature["cut"] = len(tokenizer(*both, verbose=False)["input_ids"]) > max_length
+            feature["cut"] = len(tokenizer(*texts, verbose=False)["input_ids"]) > max_length
     return features
+
+
+def _divides_pairs(tokenizer: Any) -> bool:
+    """Whether a pair gets a special token between its texts. Asked of the tokenizer itself: no list of models."""
+    special = tokenizer("一", "二", return_special_tokens_mask=True)["special_tokens_mask"]
+    own = [position for position, flag in enumerate(special) if not flag]
+    return any(special[own[0] : own[-1]])
+
+
+def _separator(tokenizer: Any) -> list[int]:
+    for token in (tokenizer.sep_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return [token]
+    return list(tokenizer("\n", add_special_tokens=False)["input_ids"])
+
+
+def _start_of_second(owners: Sequence[int | None]) -> int:
+    """At which token the second text begins, or would if it had any; `owners` says whose each token is."""
+    if 1 in owners:
+        return owners.index(1)
+    return len(owners) - owners[::-1].index(0) if 0 in owners else len(owners)
+
+
+def _insert(feature: dict[str, Any], tokens: Sequence[int], *, at: int) -> None:
+    """Put `tokens` into every list of the feature; what is no id takes the value of its neighbour."""
+    for name, values in feature.items():
+        if name == "input_ids":
+            feature[name] = [*values[:at], *tokens, *values[at:]]
+        elif isinstance(values, list):
+            neighbour = values[max(0, at - 1) : max(1, at)] or [1]
+            feature[name] = [*values[:at], *neighbour * len(tokens), *values[at:]]
 
 
 def pad(features: Sequence[Mapping[str, Any]], tokenizer: Any) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from qingtiao.data.read import count_records, read_records
 from qingtiao.predict import Predictor
-from qingtiao.serve.fields import form_fields
+from qingtiao.serve.fields import form_fields, only_uploaded_rows
 from qingtiao.task import Task
 from qingtiao.types import Record
 from qingtiao.workflows.predict import predict_file
@@ -71,6 +71,7 @@ def answer_file(
 
     Raises:
         DataError: the file cannot be read, or there is no such column.
+        UserError: it names images instead of holding them.
         EnvironmentLack: the disk is full.
     """
     total, done = count_records(source), 0
@@ -82,7 +83,12 @@ def answer_file(
 
     target = folder / result_name(source.name)
     rows = predict_file(
-        predictor, source, target, columns={"text": text_column} if text_column else {}, on_progress=advance
+        predictor,
+        source,
+        target,
+        columns={"text": text_column} if text_column else {},
+        check=lambda rows: only_uploaded_rows(predictor.task, rows),
+        on_progress=advance,
     )
     return _summary(target, rows)
 

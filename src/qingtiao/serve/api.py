@@ -1,7 +1,8 @@
 """Predictions over HTTP: one route that answers, its shape made of the task's own `Input`.
 
 `POST /predict` takes `{"inputs": [...]}`, each a string or an object with the fields of the task, and gives
-`{"answers": [...]}` in the same order; `GET /schema` tells both shapes; `GET /health` that the model is loaded.
+`{"answers": [...]}` in the same order; an image travels inside it, as a data: URI. `GET /schema` tells both shapes;
+`GET /health` that the model is loaded.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from typing import TYPE_CHECKING, Any
 from qingtiao.errors import EnvironmentLack, QingtiaoError, UserError
 from qingtiao.predict import Predictor
 from qingtiao.serve.fields import form_fields, only_uploads
+from qingtiao.serve.limits import BodyLimit
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
 MOST_INPUTS = 256
+LARGEST_REQUEST = 32 * 2**20  # bytes; images travel inside it in base64
 
 
 def build_api(predictor: Predictor) -> FastAPI:
@@ -31,6 +34,7 @@ def build_api(predictor: Predictor) -> FastAPI:
     from fastapi.responses import JSONResponse
 
     api = FastAPI(title="轻调 Qingtiao", description=_described(predictor), docs_url=None, redoc_url=None)
+    api.add_middleware(BodyLimit, most=LARGEST_REQUEST)
     # A fast tokenizer keeps how it cuts in itself, so one request at a time may use it.
     lock = threading.Lock()
 

@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from qingtiao.errors import UserError
 from qingtiao.language import say
 from qingtiao.task import Task
+from qingtiao.types import Row
 
 UPLOADED = "data:"  # an image that travels inside the request; a path would be one on this machine
 
@@ -81,17 +82,39 @@ def only_uploads(task: Task, inputs: Sequence[Any]) -> list[Any]:
     Raises:
         UserError: an image is named by anything but a data: URI.
     """
-    images = [field for field in form_fields(task) if field.widget == "image"]
     first = form_fields(task)[0].name
     for number, one in enumerate(inputs, start=1):
         values = one if isinstance(one, Mapping) else {first: one}
-        for field in images:
-            value = values.get(field.name)
-            if value is not None and not str(value).startswith(UPLOADED):
-                raise UserError(
-                    f"第 {number} 条的 {field.name} 必须是 data: URI（图片随请求发送），不能是路径",
-                    f"Input {number}: {field.name} must be a data: URI that holds the image, never a path",
-                    todo_zh="把图片编码成 data:image/png;base64,……",
-                    todo_en="Encode the image as data:image/png;base64,...",
-                )
+        for name in _image_fields(task):
+            if values.get(name) is not None and not _inside(values[name]):
+                raise _not_inside(f"第 {number} 条", f"Input {number}", name)
     return list(inputs)
+
+
+def only_uploaded_rows(task: Task, rows: Sequence[Row]) -> None:
+    """`only_uploads` for the rows of a file from elsewhere; they keep their images' sources under the field's name.
+
+    Raises:
+        UserError: an image is not inside the file.
+    """
+    for row in rows:
+        for name in _image_fields(task):
+            if row.fields.get(name) and not _inside(row.fields[name]):
+                raise _not_inside(f"第 {row.place.row} 行", f"Row {row.place.row}", name)
+
+
+def _image_fields(task: Task) -> list[str]:
+    return [field.name for field in form_fields(task) if field.widget == "image"]
+
+
+def _inside(image: Any) -> bool:
+    return str(image).startswith(UPLOADED)
+
+
+def _not_inside(zh: str, en: str, name: str) -> UserError:
+    return UserError(
+        f"{zh}的 {name} 必须是 data: URI（图片随请求发送），不能是路径",
+        f"{en}: {name} must be a data: URI that holds the image, never a path",
+        todo_zh="把图片编码成 data:image/png;base64,……",
+        todo_en="Encode the image as data:image/png;base64,...",
+    )

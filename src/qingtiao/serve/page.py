@@ -17,8 +17,9 @@ import gradio as gr
 from qingtiao.errors import QingtiaoError
 from qingtiao.predict import Predictor
 from qingtiao.serve.answers import FileAnswer, answer_file, decorated
-from qingtiao.serve.fields import FormField, asked, form_fields
+from qingtiao.serve.fields import UPLOADED, FormField, asked, form_fields
 from qingtiao.serve.shown import shown_as
+from qingtiao.vision.files import open_image
 
 TITLE = "轻调 Qingtiao"
 CSS = """
@@ -80,8 +81,9 @@ def _one_tab(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> None:
 
     def answer(*values: Any) -> tuple[Any, Any]:
         with errors_as_messages():
-            told = predictor.predict([asked(predictor.task, values)])[0]
-            return shown.value(told), _notice(told.notice)
+            given = asked(predictor.task, values)
+            told = predictor.predict([given])[0]
+            return shown.value(told, given), _notice(told.notice)
 
     fields = form_fields(predictor.task)
     with gr.Row():
@@ -93,7 +95,7 @@ def _one_tab(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> None:
             notice = gr.HTML(visible=False)
     if examples:
         gr.Examples(
-            [list(example) for example in examples],
+            [_clickable(fields, boxes, example) for example in examples],
             inputs=boxes,
             outputs=[told, notice],
             fn=answer,
@@ -111,10 +113,24 @@ def _box(field: FormField) -> Any:
     # Enter submits only in a box that starts with one line.
     hint = "按回车 | press Enter"
     if field.widget == "image":
-        return gr.Image(label=field.title, type="filepath", sources=["upload"])
+        # The file as it is (no mode): turning and converting it is ours, and so are the errors.
+        return gr.Image(label=field.title, type="filepath", image_mode=None, sources=["upload"])
     if field.widget == "text":
         return gr.Textbox(label=field.title, placeholder=hint, lines=1, max_lines=8)
     return gr.Textbox(label=field.title, lines=3, max_lines=20)
+
+
+def _clickable(fields: Sequence[FormField], boxes: Sequence[Any], example: Sequence[Any]) -> list[Any]:
+    """The example's values; a picture inside one becomes a file, which is all that Gradio shows."""
+    values = []
+    for field, box, value in zip(fields, boxes, example, strict=True):
+        if field.widget == "image" and isinstance(value, str) and value.startswith(UPLOADED):
+            path = _new_folder(box) / "example.png"
+            open_image(value, "example").save(path)
+            values.append(str(path))
+        else:
+            values.append(value)
+    return values
 
 
 def _file_tab(predictor: Predictor) -> None:

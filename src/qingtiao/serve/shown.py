@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import Any, NamedTuple
 
@@ -17,10 +17,10 @@ _TITLE = "答案 | Answer"
 
 
 class Shown(NamedTuple):
-    """`component` makes the output box; `value` is what an answer puts into it."""
+    """`component` makes the output box; `value` is what an answer, and what was asked, put into it."""
 
     component: Callable[[], Any]
-    value: Callable[[Any], Any]
+    value: Callable[[Any, Mapping[str, Any]], Any]
 
 
 def shown_as(task: Task) -> Shown:
@@ -28,7 +28,7 @@ def shown_as(task: Task) -> Shown:
     return _KINDS[type(task.blank_answer())]
 
 
-def _probabilities(answer: Any) -> dict[str, float]:
+def _probabilities(answer: Any, _: Mapping[str, Any]) -> dict[str, float]:
     return shown_probabilities(answer.probabilities)
 
 
@@ -44,20 +44,25 @@ def _html() -> Any:
     return gr.HTML(label=_TITLE, elem_classes="qt-answer")
 
 
-def _spans(answer: Any) -> str:
-    chips = [f"<mark>{escape(one.text)} <small>{escape(one.label)}</small></mark>" for one in answer.spans]
-    return " ".join(chips) or "—"
+def _marked() -> Any:
+    return gr.HighlightedText(label=_TITLE)
 
 
-def _keywords(answer: Any) -> str:
+def _spans(answer: Any, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is marked, inside the text: the first field of what was asked, in which offsets count."""
+    entities = [{"entity": one.label, "start": one.start, "end": one.end} for one in answer.spans]
+    return {"text": next(iter(asked.values())), "entities": entities}
+
+
+def _keywords(answer: Any, _: Mapping[str, Any]) -> str:
     return " ".join(f"<mark>{escape(word)}</mark>" for word in answer.keywords) or "—"
 
 
 _KINDS: dict[type[Answer], Shown] = {
     Prediction: Shown(_label, _probabilities),
     LabelSet: Shown(_label, _probabilities),
-    Value: Shown(lambda: gr.Number(label=_TITLE, precision=3), lambda answer: answer.value),
-    Spans: Shown(_html, _spans),
+    Value: Shown(lambda: gr.Number(label=_TITLE, precision=3), lambda answer, _: answer.value),
+    Spans: Shown(_marked, _spans),
     Keywords: Shown(_html, _keywords),
-    Text: Shown(_text, lambda answer: answer.text),
+    Text: Shown(_text, lambda answer, _: answer.text),
 }

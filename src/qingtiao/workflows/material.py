@@ -123,7 +123,7 @@ def rows_hash(rows: Sequence[Row]) -> str:
     """SHA-256 over texts, targets and what else a task keeps of a row, in order."""
     digest = hashlib.sha256()
     for row in rows:
-        kept = [row.text, row.target, *([row.parts] if row.parts else [])]
+        kept = [row.text, row.target, *([row.parts] if row.parts else []), *([row.alike] if row.alike else [])]
         digest.update(json.dumps(kept, ensure_ascii=False, default=str).encode("utf-8", "replace"))
         digest.update(b"\n")
     return digest.hexdigest()

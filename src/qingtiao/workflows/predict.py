@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from qingtiao.data.read import read_records
 from qingtiao.data.write import write_records
 from qingtiao.errors import DataError
 from qingtiao.predict import Predictor
-from qingtiao.types import Record
+from qingtiao.types import Record, Row
 
 _CHUNK = 1024
 
@@ -24,6 +24,7 @@ def predict_file(
     *,
     columns: Mapping[str, str] | None = None,
     encoding: str | None = None,
+    check: Callable[[Sequence[Row]], None] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
     """Answer every row of `source` into `target`, in order; the formats are told by the suffixes.
@@ -35,6 +36,7 @@ def predict_file(
 
     Args:
         columns: role (`text` …) to column, for those that are not to be found by name.
+        check: sees the rows before they are answered, and may refuse them.
 
     Returns:
         The number of rows.
@@ -52,7 +54,7 @@ def predict_file(
         )
     flat = not any(target.name.lower().removesuffix(".gz").endswith(s) for s in (".json", ".jsonl", ".parquet"))
     records = read_records(source, encoding=encoding)
-    answers = _answers(predictor, records, columns=columns or {}, flat=flat, on_progress=on_progress)
+    answers = _answers(predictor, records, columns=columns or {}, flat=flat, check=check, on_progress=on_progress)
     return write_records(target, answers, neutralise=True)
 
 
@@ -62,11 +64,14 @@ def _answers(
     *,
     columns: Mapping[str, str],
     flat: bool,
+    check: Callable[[Sequence[Row]], None] | None,
     on_progress: Callable[[int], None] | None,
 ) -> Iterator[dict[str, Any]]:
     task = predictor.task
     while chunk := list(islice(records, _CHUNK)):
         rows = task.parse(chunk, options=task.options, columns=columns, labelled=False)
+        if check is not None:
+            check(rows)
         for record, answer in zip(chunk, predictor.answer(rows), strict=True):
             yield _row(record, answer, flat=flat)
         if on_progress is not None:
