@@ -164,7 +164,7 @@ class Text:
 
     @property
     def headline(self) -> str:
-        return self.text
+        return self.text or "—"
 
     @property
     def group(self) -> None:

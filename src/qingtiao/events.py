@@ -22,6 +22,18 @@ class Audited:
 
 
 @dataclass(frozen=True, slots=True)
+class Encoded:
+    """The training rows as tokens: `cut` of `rows` were too long and lost their ends, `dropped` all they had to teach.
+
+    The latter are not trained on.
+    """
+
+    rows: int
+    cut: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
 class Started:
     """Before the first step. The estimates, of the time for all steps and of peak memory, are in seconds and bytes."""
 
@@ -97,7 +109,7 @@ class Proved:
     max_abs_logit_difference: float
 
 
-Event = Phase | Audited | Started | Step | Evaluated | Saved | Finished | Proved
+Event = Phase | Audited | Encoded | Started | Step | Evaluated | Saved | Finished | Proved
 
 
 def as_json(event: Event) -> dict[str, Any]:

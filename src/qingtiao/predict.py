@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -15,7 +16,7 @@ from qingtiao.data.normalise import Normaliser
 from qingtiao.language import say
 from qingtiao.models.device import Precision
 from qingtiao.models.forward import Forward, run_rows
-from qingtiao.task import Output, Task
+from qingtiao.task import Output, Speaking, Task
 from qingtiao.types import Place, Record, Row
 
 Input = str | Mapping[str, Any]
@@ -68,6 +69,30 @@ class Predictor:
         inputs = iter(inputs)
         while chunk := list(islice(inputs, _CHUNK)):
             yield from self.predict(chunk)
+
+    def speak(self, one: Input) -> Generator[Any, None, None]:
+        """The answer to one input, again and again as it grows; closing the iterator stops the model.
+
+        The last one is what `predict` gives, and the only one of a task that cannot speak.
+
+        Raises: see `predict`.
+        """
+        if not isinstance(one, str | Mapping):
+            raise TypeError("speak takes one string or mapping, for example speak('你好')")
+        (row,) = self._rows([one])
+        row = self.task.normalised(row, self.normaliser).unanswered()
+        if not row.text or not isinstance(self.task, Speaking):
+            yield from self.answer([row])
+            return
+        (feature,) = self.task.encode([row], self.tokenizer, self.max_length)
+        batch = self.task.collate([feature], self.tokenizer)
+        batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
+        answer = None
+        with closing(self.task.speak(self.model, batch, self.tokenizer)) as answers:
+            for answer in answers:
+                yield answer
+        if answer is not None and feature.get("cut"):
+            yield replace(answer, notice=answer.notice or self._cut_notice())
 
     def judge(self, rows: Sequence[Row]) -> list[Output]:
         """What the task's scores come of, an array a row that holds a target."""

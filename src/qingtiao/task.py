@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from qingtiao.answers import Answer
+from qingtiao.answers import Answer, Text
 from qingtiao.config import Settings, suggestion
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import ConfigError
@@ -128,6 +128,37 @@ class Task(Protocol):
 
     def baselines(self, rows: Sequence[Row], *, seed: int) -> Mapping[str, Baseline]:
         """What costs next to nothing and any adapter must beat, learnt from the training rows, by name."""
+
+
+# What only some tasks can: whoever needs it asks with `isinstance`.
+
+
+@runtime_checkable
+class Speaking(Protocol):
+    """A task whose answers can be watched while they are written."""
+
+    def speak(self, model: Any, batch: Mapping[str, torch.Tensor], tokenizer: Any) -> Generator[Text, None, None]:
+        """The answer to a batch of one row as far as it is written; the last one is what `decode` makes of `infer`."""
+
+
+@runtime_checkable
+class TeacherForced(Protocol):
+    """A task with measures of how likely the targets are to a model: they need the model, not its answers.
+
+    The base without its adapter can be asked the same, and becomes a baseline of the report.
+    """
+
+    forced: ClassVar[tuple[Measure, ...]]
+
+    def measure_outputs(self, outputs: Sequence[Output], rows: Sequence[Row]) -> dict[str, NDArray[np.float64]]:
+        """For each of `forced` by name, the numbers it sums over, from what `judge` gave: shape (rows, k)."""
+
+
+@runtime_checkable
+class Untaught(Protocol):
+    """A task that a base can do without having learnt it: its answers are a baseline of the report."""
+
+    untaught: ClassVar[bool]
 
 
 def task_names() -> list[str]:

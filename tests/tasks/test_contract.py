@@ -6,6 +6,7 @@ A new file in `tasks/` is found by listing the folder and goes through all of th
 from __future__ import annotations
 
 import gc
+import io
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,15 +20,17 @@ import torch
 from bases import BUILDERS, save_base
 
 import qingtiao
+from qingtiao.cli import main
+from qingtiao.cli.chat import refuse_what_holds_no_conversation
 from qingtiao.config import BaseConfig, DataConfig, NormaliseConfig, RunConfig, TrainConfig
 from qingtiao.data.normalise import Normaliser
 from qingtiao.data.read import read_records
-from qingtiao.errors import ConfigError
+from qingtiao.errors import ConfigError, UserError
 from qingtiao.evaluate.judging import block_of
 from qingtiao.events import Event, Proved, Step
 from qingtiao.models.base import load_base
 from qingtiao.predict import Predictor
-from qingtiao.task import Task, find_task, task_names
+from qingtiao.task import Speaking, Task, TeacherForced, Untaught, find_task, task_names
 from qingtiao.types import Dataset, Place, Record, Row
 from qingtiao.workflows.evaluate import evaluate
 from qingtiao.workflows.material import sample_records
@@ -40,7 +43,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated"),
 ]
 
-TASKS = 7  # a new task raises this
+TASKS = 10  # a new task raises this
 MAX_LENGTH = 96
 
 
@@ -333,6 +336,7 @@ def test_the_report_and_the_card_are_written(trained: Trained) -> None:
     report = json.loads(trained.result.report_json.read_text(encoding="utf-8"))
     assert report["verdict"]["zh"] and report["verdict"]["en"]
     assert report["baselines"] and report["test"]["n"] >= 1
+    assert ("base" in report["baselines"]) == isinstance(trained.task, TeacherForced | Untaught)
     page = trained.result.report_html.read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>") and "<script" not in page
     card = (trained.result.bundle / "README.md").read_text(encoding="utf-8")
@@ -379,6 +383,52 @@ def test_http_answers_as_python_does(trained: Trained) -> None:
     assert wrong.status_code == 422 and "no_such_field" in wrong.json()["error"]["zh"]
 
 
+def test_what_is_spoken_ends_as_it_is_predicted(trained: Trained) -> None:
+    from fastapi.testclient import TestClient
+
+    from qingtiao.serve.api import build_api
+
+    one = trained.inputs[0]
+    (expected,) = trained.predictor.predict([one])
+    spoken = list(trained.predictor.speak(one))
+    _equal(spoken[-1].as_json(), expected.as_json())
+    assert isinstance(trained.task, Speaking) or len(spoken) == 1
+    client = TestClient(build_api(trained.predictor))
+    told = client.post("/speak", json={"inputs": [one]})
+    assert told.headers["content-type"].startswith("text/event-stream")
+    *growing, end = told.text.removesuffix("\n\n").split("\n\n")
+    assert len(growing) == len(spoken)
+    assert all(event.startswith("data: {") for event in growing)
+    _equal(json.loads(end.removeprefix("event: end\ndata: ")), expected.as_json())
+    for inputs in ([], [one, one], [{"no_such_field": 1}]):
+        assert client.post("/speak", json={"inputs": inputs}).status_code == 422
+
+
+def test_the_terminal_talks_with_what_holds_a_conversation(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = str(trained.result.bundle)
+    if "history" not in trained.task.Input.model_fields:
+        with pytest.raises(UserError):
+            refuse_what_holds_no_conversation(trained.predictor)
+        return
+    first = {"question": "你好"}
+    (expected,) = trained.predictor.predict([first])
+    turns = [{"role": "user", "content": "你好"}, {"role": "assistant", "content": expected.text}]
+    (second,) = trained.predictor.predict([{"question": "再说一遍", "history": turns}])
+    for flags in ([], ["--json"]):
+        monkeypatch.setattr("sys.stdin", io.StringIO("你好\n再说一遍\n/new\n\n你好\n/exit\n没人听\n"))
+        with pytest.raises(SystemExit) as leaving:
+            main(["chat", bundle, *flags])
+        told = capsys.readouterr()
+        assert not leaving.value.code, told.err
+        said = [expected.text, second.text, expected.text]
+        if flags:
+            assert [json.loads(line)["text"] for line in told.out.splitlines()] == said
+        else:
+            assert told.out == "".join(f"{text}\n" for text in said)
+
+
 def test_the_web_form_builds_and_answers(trained: Trained) -> None:
     pytest.importorskip("gradio", reason="the web page needs qingtiao[app]")
     from qingtiao.serve.app import build_app
@@ -387,7 +437,8 @@ def test_the_web_form_builds_and_answers(trained: Trained) -> None:
     page = build_app(trained.predictor)
     answer: Callable[..., Any] = next(fn.fn for fn in page.fns.values() if fn.api_name == "predict")
     values = [trained.inputs[0].get(field.name, field.default) for field in form_fields(trained.task)]
-    shown, notice = answer(*values)
+    told = answer(*values)
+    shown, notice = told if isinstance(told, tuple) else list(told)[-1]
     assert shown is not None
     assert notice.visible is bool(trained.predictor.predict(trained.inputs[:1])[0].notice)
 

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from qingtiao.cli import app as app_verb
-from qingtiao.cli import audit, bases, demo, doctor, evaluate, predict, serve, train
+from qingtiao.cli import audit, bases, chat, demo, doctor, evaluate, predict, serve, train
 from qingtiao.cli.output import print_error
 from qingtiao.errors import Interrupted, QingtiaoError
 from qingtiao.language import say
@@ -23,6 +23,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "train": train.train,
     "evaluate": evaluate.evaluate,
     "predict": predict.predict,
+    "chat": chat.chat,
     "serve": serve.serve,
     "app": app_verb.app,
     "bases": bases.bases,

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from qingtiao.cli.output import percent, stderr
 from qingtiao.errors import Interrupted
-from qingtiao.events import Audited, Evaluated, Event, Finished, Phase, Proved, Started, Step
+from qingtiao.events import Audited, Encoded, Evaluated, Event, Finished, Phase, Proved, Started, Step
 from qingtiao.language import say
 
 Result = TypeVar("Result")
@@ -109,6 +109,8 @@ class _View:
                 stderr.print(f"[bold cyan]●[/] {say(*_PHASES[event.name])}")
             case Audited():
                 self._audited(event)
+            case Encoded():
+                self._encoded(event)
             case Started():
                 self._started(event)
             case Step():
@@ -127,6 +129,15 @@ class _View:
         for finding in event.report.get("findings", []):
             if finding["severity"] != "info":
                 stderr.print(f"  [yellow]![/] {escape(say(finding['what']['zh'], finding['what']['en']))}")
+
+    def _encoded(self, event: Encoded) -> None:
+        if event.cut:
+            zh = f"  {event.rows} 行里有 {event.cut} 行太长，截短了"
+            en = f"  {event.cut} of {event.rows} rows were too long and were cut"
+            if event.dropped:
+                zh += f"；{event.dropped} 行要学的全被截掉，没有用来训练"
+                en += f"; {event.dropped} lost all they had to teach and were left out"
+            stderr.print(f"[yellow]{say(zh, en)}[/]  --set base.max_length", highlight=False)
 
     def _started(self, event: Started) -> None:
         share, memory = percent(event.trainable_share), f"{event.memory_estimate / 2**30:.1f} GB"

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from qingtiao.answers import Answer, Prediction, Span, Spans
 from qingtiao.data.marks import marks_of
 from qingtiao.evaluate.measured import Judged, MeasuredReport, build_measured_report, measured_block
+from qingtiao.evaluate.measures import Measure
 from qingtiao.evaluate.report import About, Report, TestRows, build_report, evaluate_block, strict_json
-from qingtiao.task import Task
+from qingtiao.task import Output, Task, TeacherForced
 from qingtiao.types import Place, Row
 
 AnyReport = Report | MeasuredReport
@@ -28,10 +29,13 @@ def report_of(
     baselines: Mapping[str, Sequence[Answer]],
     about: About,
     seed: int,
+    forced: Mapping[str, Sequence[Output]] | None = None,
 ) -> AnyReport:
     """The report on `rows`, which bear targets, given the adapter's and each baseline's answers to them.
 
     Args:
+        forced: for a `TeacherForced` task what `judge` gave for the rows, by system: `adapter`, and baselines, which
+            need not be among those that answered.
         clean: places of the rows that are neither equal nor near to a training row.
 
     Raises:
@@ -56,18 +60,37 @@ def report_of(
         places=[str(row.place) for row in rows],
         spans=_spans(rows, answers),
     )
+    forced = forced or {}
+    systems: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in ("adapter", *forced, *baselines)}
+    for name, outputs in forced.items():
+        systems[name] |= _forced(task, outputs, rows)
+    for name, told in {"adapter": answers, **baselines}.items():
+        systems[name] |= task.measure(told, rows)
     return build_measured_report(
         judged,
-        task.measures,
-        task.measure(answers, rows),
-        baselines={name: task.measure(other, rows) for name, other in baselines.items()},
+        _measures(task, forced=bool(forced)),
+        systems.pop("adapter"),
+        baselines=systems,
         about=about,
         seed=seed,
     )
 
 
-def block_of(task: Task, rows: Sequence[Row], answers: Sequence[Answer]) -> dict[str, Any]:
+def _measures(task: Task, *, forced: bool) -> tuple[Measure, ...]:
+    return (*task.forced, *task.measures) if forced and isinstance(task, TeacherForced) else task.measures
+
+
+def _forced(task: Task, outputs: Sequence[Output], rows: Sequence[Row]) -> dict[str, NDArray[np.float64]]:
+    return task.measure_outputs(outputs, rows) if isinstance(task, TeacherForced) else {}
+
+
+def block_of(
+    task: Task, rows: Sequence[Row], answers: Sequence[Answer], *, outputs: Sequence[Output] | None = None
+) -> dict[str, Any]:
     """The scores alone, as strict JSON: `n`, then each score and its interval under `<score>_ci`.
+
+    Args:
+        outputs: what `judge` gave, for the measures of a `TeacherForced` task.
 
     Raises:
         DataError: there are no rows, or a target cannot be judged.
@@ -75,7 +98,13 @@ def block_of(task: Task, rows: Sequence[Row], answers: Sequence[Answer]) -> dict
     if task.exclusive:
         found: dict[str, Any] = strict_json(evaluate_block(_gold(task, rows), _probabilities(task, answers)))
         return found
-    measured: dict[str, Any] = strict_json(measured_block(task.measures, task.measure(answers, rows)).as_json())
+    sums = (
+        {**_forced(task, outputs or [], rows), **task.measure(answers, rows)}
+        if outputs
+        else task.measure(answers, rows)
+    )
+    measures = _measures(task, forced=bool(outputs))
+    measured: dict[str, Any] = strict_json(measured_block(measures, sums).as_json())
     return measured
 
 

@@ -133,12 +133,12 @@ class Judged:
 
 
 def measured_block(measures: Sequence[Measure], sums: Sums, *, seed: int = 0) -> MeasuredBlock:
-    """Every measure with its interval.
+    """Every measure that there are sums for, with its interval.
 
     Raises:
         DataError: there are no rows.
     """
-    n = len(sums[measures[0].name])
+    n = len(next(iter(sums.values())))
     if n == 0:
         raise DataError(
             "没有可以评分的行",
@@ -146,7 +146,11 @@ def measured_block(measures: Sequence[Measure], sums: Sums, *, seed: int = 0) ->
             todo_zh="给一份至少有一行的测试数据。",
             todo_en="Give test data of at least one row.",
         )
-    scores = {one.name: Scored(one.value(sums[one.name]), interval(one, sums[one.name], seed=seed)) for one in measures}
+    scores = {
+        one.name: Scored(one.value(sums[one.name]), interval(one, sums[one.name], seed=seed))
+        for one in measures
+        if one.name in sums
+    }
     return MeasuredBlock(n, scores)
 
 
@@ -161,6 +165,8 @@ def build_measured_report(
 ) -> MeasuredReport:
     """The report, given what the adapter and each baseline sum over on the same rows.
 
+    A baseline may lack measures (a retrieved answer has no likelihood), though not every one the first.
+
     Raises:
         DataError: there are no rows.
     """
@@ -173,7 +179,7 @@ def build_measured_report(
         verdict=_decide(
             first,
             sums[first.name][clean],
-            {name: other[first.name][clean] for name, other in baselines.items()},
+            {name: other[first.name][clean] for name, other in baselines.items() if first.name in other},
             on=on,
             seed=seed,
         ),

@@ -80,7 +80,10 @@ def _scores(report: MeasuredReport) -> str:
 def _cells(report: MeasuredReport, block: MeasuredBlock) -> str:
     cells = [f'<td class="num">{block.n:,}</td>']
     for measure in report.measures:
-        scored = block.scores[measure.name]
+        scored = block.scores.get(measure.name)
+        if scored is None:
+            cells.append('<td class="num">—</td>')
+            continue
         shown = f"<b>{shown_value(scored.value, measure)}</b>{interval(scored.ci, share=measure.share)}"
         cells.append(f'<td class="num">{shown}</td>')
     return "".join(cells)

@@ -24,8 +24,11 @@ NAMES = {
     "lookalike": ("最像的训练图片", "the most similar training image"),
     "chance": ("随机配对", "pairing by chance"),
     "dictionary": ("词典基线", "the dictionary baseline"),
+    "phrases": (" TF-IDF 短语基线", "the TF-IDF phrase baseline"),
     "ridge": (" TF-IDF 岭回归", "ridge regression on TF-IDF"),
     "mean": ("训练集的平均值", "the mean of the training rows"),
+    "base": ("没训练过的基座", "the untrained base"),
+    "retrieval": ("照搬最像的问题的回答", "the answer to the most similar question"),
 }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+
+from qingtiao.errors import DataError
 
 # Keys that a feature may carry for us and that no model is to see.
 _OURS = ("labels", "cut")
@@ -100,3 +102,27 @@ def padded_labels(
         else:
             labels[row, : len(values)] = values
     return labels
+
+
+def longest_fit(text: str, encode: Callable[[str], list[int]], *, max_length: int) -> list[int]:
+    """The tokens that `encode` gives for the longest beginning of `text` with which they are at most `max_length`.
+
+    Raises:
+        DataError: what stands around the text is too long by itself.
+    """
+    fits, low, high = encode(""), 0, len(text)
+    if len(fits) > max_length:
+        raise DataError(
+            f"提示语本身就有 {len(fits)} 个词元，超过上限 {max_length}",
+            f"The prompt alone takes {len(fits)} tokens, more than the limit of {max_length}",
+            todo_zh="调大 --set base.max_length，或者把提示语写短。",
+            todo_en="Raise --set base.max_length, or write a shorter prompt.",
+        )
+    while low < high:
+        middle = (low + high + 1) // 2
+        tried = encode(text[:middle])
+        if len(tried) <= max_length:
+            fits, low = tried, middle
+        else:
+            high = middle - 1
+    return fits

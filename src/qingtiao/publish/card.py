@@ -72,7 +72,10 @@ def _rows(system: str, scores: Mapping[str, Any], names: list[str]) -> list[str]
         block = scores[part]
         if block:
             cells = [
-                f"{block[name]:.3f} [{block[f'{name}_ci'][0]:.3f}, {block[f'{name}_ci'][1]:.3f}]" for name in names
+                f"{block[name]:.3f} [{block[f'{name}_ci'][0]:.3f}, {block[f'{name}_ci'][1]:.3f}]"
+                if name in block
+                else "—"
+                for name in names
             ]
             lines.append(f"| {system}, {title} | {block['n']} | {' | '.join(cells)} |")
     return lines

@@ -1,14 +1,19 @@
 """Predictions over HTTP: one route that answers, its shape made of the task's own `Input`.
 
 `POST /predict` takes `{"inputs": [...]}`, each a string or an object with the fields of the task, and gives
-`{"answers": [...]}` in the same order; an image travels inside it, as a data: URI. `GET /schema` tells both shapes;
-`GET /health` that the model is loaded.
+`{"answers": [...]}` in the same order; an image travels inside it, as a data: URI. `POST /speak` takes the same with
+one input, and gives server-sent events: the answer each time it has grown, and the whole of it once more in an event
+named `end`. `GET /schema` tells both shapes; `GET /health` that the model is loaded.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import threading
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from qingtiao.errors import EnvironmentLack, QingtiaoError, UserError
@@ -31,7 +36,7 @@ def build_api(predictor: Predictor) -> FastAPI:
     """
     _require_fastapi()
     from fastapi import FastAPI, Request
-    from fastapi.responses import JSONResponse
+    from fastapi.responses import JSONResponse, StreamingResponse
 
     api = FastAPI(title="轻调 Qingtiao", description=_described(predictor), docs_url=None, redoc_url=None)
     api.add_middleware(BodyLimit, most=LARGEST_REQUEST)
@@ -58,7 +63,29 @@ def build_api(predictor: Predictor) -> FastAPI:
         with lock:
             return {"answers": [answer.as_json() for answer in predictor.predict(inputs)]}
 
+    @api.post("/speak")
+    def speak(body: dict[str, Any]) -> StreamingResponse:
+        answers = _spoken(predictor, _inputs(predictor, body, least=1, most=1)[0], lock)
+        # What is wrong with the input comes to light here, while it can still be told with a status.
+        first = next(answers)
+        return StreamingResponse(_events(first, answers), media_type="text/event-stream")
+
     return api
+
+
+def _spoken(predictor: Predictor, one: Any, lock: threading.Lock) -> Iterator[dict[str, Any]]:
+    """The answer as it grows. Closed, as when a client hangs up, it stops the model and frees the lock."""
+    with lock, closing(predictor.speak(one)) as answers:
+        for answer in answers:
+            yield answer.as_json()
+
+
+def _events(first: dict[str, Any], following: Iterator[dict[str, Any]]) -> Iterator[str]:
+    event = ""
+    for answer in chain([first], following):
+        event = f"data: {json.dumps(answer, ensure_ascii=False)}\n\n"
+        yield event
+    yield f"event: end\n{event}"
 
 
 def request_schema(predictor: Predictor) -> dict[str, Any]:
@@ -84,7 +111,7 @@ def run_api(predictor: Predictor, *, host: str, port: int) -> None:
     uvicorn.run(api, host=host, port=port, log_level="warning")
 
 
-def _inputs(predictor: Predictor, body: dict[str, Any]) -> list[Any]:
+def _inputs(predictor: Predictor, body: dict[str, Any], *, least: int = 0, most: int = MOST_INPUTS) -> list[Any]:
     inputs = body.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(one, str | dict) for one in inputs) or len(body) != 1:
         raise UserError(
@@ -93,10 +120,10 @@ def _inputs(predictor: Predictor, body: dict[str, Any]) -> list[Any]:
             todo_zh="形状见 GET /schema。",
             todo_en="GET /schema tells the shape.",
         )
-    if len(inputs) > MOST_INPUTS:
+    if not least <= len(inputs) <= most:
         raise UserError(
-            f"一次最多 {MOST_INPUTS} 条，这次有 {len(inputs)} 条",
-            f"At most {MOST_INPUTS} inputs a request; these are {len(inputs)}",
+            f"一次 {least} 到 {most} 条，这次有 {len(inputs)} 条",
+            f"{least} to {most} inputs a request; these are {len(inputs)}",
             todo_zh="分几次发，或者用 qingtiao predict --input 处理整个文件。",
             todo_en="Send several requests, or use qingtiao predict --input for a whole file.",
         )

@@ -6,7 +6,7 @@ import copy
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -19,6 +19,7 @@ from qingtiao.predict import Predictor
 from qingtiao.serve.answers import FileAnswer, answer_file, decorated
 from qingtiao.serve.fields import UPLOADED, FormField, asked, form_fields
 from qingtiao.serve.shown import shown_as
+from qingtiao.task import Speaking
 from qingtiao.vision.files import open_image
 
 TITLE = "轻调 Qingtiao"
@@ -85,6 +86,15 @@ def _one_tab(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> None:
             told = predictor.predict([given])[0]
             return shown.value(told, given), _notice(told.notice)
 
+    def speak(*values: Any) -> Iterator[tuple[Any, Any]]:
+        with errors_as_messages():
+            given = asked(predictor.task, values)
+            with closing(predictor.speak(given)) as answers:
+                for told in answers:
+                    yield shown.value(told, given), _notice(told.notice)
+
+    # Gradio asks the function whether it is a generator, so that one cannot stand for both.
+    function = speak if isinstance(predictor.task, Speaking) else answer
     fields = form_fields(predictor.task)
     with gr.Row():
         with gr.Column():
@@ -98,7 +108,7 @@ def _one_tab(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> None:
             [_clickable(fields, boxes, example) for example in examples],
             inputs=boxes,
             outputs=[told, notice],
-            fn=answer,
+            fn=function,
             run_on_click=True,
             cache_examples=False,
             preload=False,
@@ -106,7 +116,7 @@ def _one_tab(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> None:
             label="点一个试试 | Try one",
         )
     submits = [box.submit for field, box in zip(fields, boxes, strict=True) if field.widget == "text"]
-    gr.on([button.click, *submits], answer, inputs=boxes, outputs=[told, notice], api_name="predict")
+    gr.on([button.click, *submits], function, inputs=boxes, outputs=[told, notice], api_name="predict")
 
 
 def _box(field: FormField) -> Any:

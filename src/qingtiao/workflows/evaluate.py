@@ -9,6 +9,7 @@ from qingtiao.bundle import load_bundle, read_manifest
 from qingtiao.config import DataConfig
 from qingtiao.errors import DataError
 from qingtiao.evaluate.judging import block_of
+from qingtiao.task import TeacherForced
 from qingtiao.workflows.material import read_dataset
 
 
@@ -33,4 +34,5 @@ def evaluate(bundle: Path, data: DataConfig, *, task_options: dict[str, Any] | N
             todo_en="Check whether the file is empty or holds a header only.",
         )
     predictor.task.check(rows)  # before the model looks at a single row
-    return block_of(predictor.task, rows, predictor.answer(rows))
+    outputs = predictor.judge(rows) if isinstance(predictor.task, TeacherForced) else None
+    return block_of(predictor.task, rows, predictor.answer(rows), outputs=outputs)

@@ -16,30 +16,27 @@ import yaml
 from accelerate.utils import set_seed
 from filelock import FileLock, Timeout
 
-from qingtiao.answers import Answer
 from qingtiao.bundle import Manifest, read_manifest, save_bundle, write_manifest
 from qingtiao.config import PrecisionChoice, RunConfig, parse, read_yaml
-from qingtiao.data.clean import clean_test
 from qingtiao.data.normalise import Normaliser
-from qingtiao.errors import RunError
+from qingtiao.errors import DataError, RunError
 from qingtiao.evaluate.html import render_html
-from qingtiao.evaluate.judging import AnyReport, report_of
+from qingtiao.evaluate.judging import AnyReport
 from qingtiao.evaluate.report import About
-from qingtiao.events import Audited, Event, Finished, Phase, Proved, Started
+from qingtiao.events import Audited, Encoded, Event, Finished, Phase, Proved, Started
 from qingtiao.files import atomic_write_text, disk_errors_as_ours, sync_folder
 from qingtiao.models.adapter import add_adapter
 from qingtiao.models.base import LoadedBase, load_base, longest_input
 from qingtiao.models.device import pick_device, pick_precision
-from qingtiao.models.forward import Forward, run_rows
 from qingtiao.proof import prove
 from qingtiao.publish.card import model_card
-from qingtiao.task import Chosen, Feature, Output, Task, choosing_score, find_task
+from qingtiao.task import Chosen, Task, choosing_score, find_task
 from qingtiao.train.checkpoint import CheckpointStore
 from qingtiao.train.loop import Material, Plan
 from qingtiao.train.loop import train as train_loop
 from qingtiao.train.trackers import Tracker, open_trackers
-from qingtiao.types import Row
 from qingtiao.workflows.material import Prepared, prepare
+from qingtiao.workflows.scorer import Scorer
 
 _PROOF_ROWS = 32
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
@@ -139,7 +136,8 @@ class _Run:
         model = add_adapter(base, config.adapter, peft_task_type=task.peft_task_type, seed=config.train.seed)
 
         yield Phase("train")
-        material = self._material(task, base, prepared, max_length)
+        material, encoded = self._material(task, base, prepared, max_length)
+        yield encoded
         plan, identity = self._plan(base, prepared, metric), self._identity(base, prepared)
         share, seconds = 0.0, 0.0
         dev: tuple[Mapping[str, float], ...] = ()
@@ -152,9 +150,14 @@ class _Run:
                 yield event
 
         yield Phase("evaluate")
-        scorer = _Scorer(self, task, base, model, material, max_length)
+        scorer = Scorer(task, base, model, max_length=max_length, device=self.device)
         task = scorer.tune(prepared)
-        report = scorer.report(prepared, self._about(base, prepared, share=share, seconds=seconds, dev=dev))
+        report = scorer.report(
+            prepared,
+            self._about(base, prepared, share=share, seconds=seconds, dev=dev),
+            threshold=config.data.near_duplicate,
+            seed=config.train.seed,
+        )
 
         yield Phase("bundle")
         unproved = self.out / ".bundle.tmp"
@@ -179,13 +182,23 @@ class _Run:
             seed=config.train.seed,
         )
 
-    def _material(self, task: Task, base: LoadedBase, prepared: Prepared, max_length: int) -> Material:
-        return Material(
-            train_features=task.encode(prepared.dataset.train, base.tokenizer, max_length),
+    def _material(self, task: Task, base: LoadedBase, prepared: Prepared, max_length: int) -> tuple[Material, Encoded]:
+        features = task.encode(prepared.dataset.train, base.tokenizer, max_length)
+        taught = [feature for feature in features if task.weight(feature)]
+        if not taught:
+            raise _nothing_to_learn(len(features), max_length)
+        encoded = Encoded(
+            rows=len(features),
+            cut=sum(bool(feature.get("cut")) for feature in features),
+            dropped=len(features) - len(taught),
+        )
+        material = Material(
+            train_features=taught,
             dev_features=task.encode(prepared.judges, base.tokenizer, max_length),
             dev_rows=prepared.judges,
             collate=lambda features: task.collate(features, base.tokenizer),
         )
+        return material, encoded
 
     def _plan(self, base: LoadedBase, prepared: Prepared, metric: Chosen) -> Plan:
         return Plan.of(
@@ -261,44 +274,13 @@ class _Run:
         return result
 
 
-class _Scorer:
-    """The trained model over rows, and the report that comes of it."""
-
-    def __init__(
-        self, run: _Run, task: Task, base: LoadedBase, model: Any, material: Material, max_length: int
-    ) -> None:
-        self.run, self.base, self.model = run, base, model
-        self.material, self.max_length = material, max_length
-        self.task = task
-
-    def judge(self, rows: Sequence[Row]) -> list[Output]:
-        return self._run(self.task.encode(rows, self.base.tokenizer, self.max_length), self.task.judge)
-
-    def tune(self, prepared: Prepared) -> Task:
-        """The task with what dev rows settle: temperature, thresholds …"""
-        if prepared.judges:
-            self.task = self.task.tune(self.judge(prepared.judges), prepared.judges)
-        return self.task
-
-    def report(self, prepared: Prepared, about: About) -> AnyReport:
-        dataset, seed = prepared.dataset, self.run.config.train.seed
-        baselines = self.task.baselines(dataset.train, seed=seed)
-        return report_of(
-            self.task,
-            dataset.test,
-            self._answers([row.unanswered() for row in dataset.test]),
-            clean={row.place for row in clean_test(dataset, threshold=self.run.config.data.near_duplicate)},
-            baselines={name: baseline(dataset.test) for name, baseline in baselines.items()},
-            about=about,
-            seed=seed,
-        )
-
-    def _answers(self, rows: Sequence[Row]) -> list[Answer]:
-        features = self.task.encode(rows, self.base.tokenizer, self.max_length)
-        return self.task.decode(self._run(features, self.task.infer), rows, self.base.tokenizer)
-
-    def _run(self, features: Sequence[Feature], forward: Forward) -> list[Output]:
-        return run_rows(self.model, features, self.material.collate, forward, device=self.run.device, precision="fp32")
+def _nothing_to_learn(rows: int, max_length: int) -> DataError:
+    return DataError(
+        f"{rows} 行训练数据截到 {max_length} 个词元以后，没有一行还有要学的内容",
+        f"Cut to {max_length} tokens, none of the {rows} training rows has anything left to teach",
+        todo_zh="调大 --set base.max_length。",
+        todo_en="Raise --set base.max_length.",
+    )
 
 
 def library_versions() -> dict[str, str]:
