@@ -55,6 +55,11 @@ class Row:
     parts: tuple[str, ...] = ()
     alike: tuple[str, ...] = ()
 
+    @property
+    def told(self) -> str:
+        """The target as people read it."""
+        return "、".join(map(str, self.target)) if isinstance(self.target, tuple | list) else str(self.target)
+
     def with_text(self, text: str) -> Self:
         return replace(self, text=text)
 

@@ -82,7 +82,7 @@ def test_no_rows_cannot_be_judged() -> None:
 def test_the_page_shows_it_all_and_runs_nothing() -> None:
     page = render_html(build())
     assert HOSTILE not in page and "&lt;script&gt;" in page
-    for words in ("重合", "误差", "标准 1", "适配器更好", "首句"):
+    for words in ("重合", "误差", "标准 1", "适配器更好", "首句", "nothing"):
         assert words in page
 
 

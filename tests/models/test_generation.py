@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from contextlib import closing
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 from templates import byte_tokenizer
 
-from qingtiao.models.causal import IGNORED, log_likelihoods
+from qingtiao.models.causal import IGNORED, log_likelihoods, logits_at
 from qingtiao.models.generation import Sampling, generate, stream, text_of
 
 GREEDY = Sampling(temperature=0, top_p=1, repetition_penalty=1, seed=1)
@@ -72,6 +73,21 @@ def test_a_model_that_cannot_keep_some_logits_alone_is_read_alike(model: Any, to
     told, expected = log_likelihoods(Whole(), batch), log_likelihoods(model, batch)
     assert torch.allclose(told[0], expected[0], atol=1e-5)
     assert torch.equal(told[1], expected[1])
+
+
+def test_tokens_that_an_adapter_puts_before_the_text_move_no_position(model: Any, tokenizer: Any) -> None:
+    from peft import PromptTuningConfig, get_peft_model
+
+    inputs = {name: batch_of(tokenizer)[name] for name in ("input_ids", "attention_mask")}
+    positions = torch.tensor([0, 5, 11])
+    tuned = get_peft_model(copy.deepcopy(model), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)).eval()
+    with torch.inference_mode():
+        whole = tuned(**inputs).logits
+        assert whole.shape[1] == inputs["input_ids"].shape[1] + 4
+        assert torch.allclose(logits_at(tuned, inputs, positions), whole[:, 4 + positions], atol=1e-5)
+        with tuned.disable_adapter():
+            bare = logits_at(tuned, inputs, positions)
+        assert torch.allclose(bare, logits_at(model, inputs, positions), atol=1e-5)
 
 
 @pytest.mark.parametrize("sampling", [GREEDY, LIVELY])

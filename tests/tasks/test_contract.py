@@ -432,7 +432,7 @@ def test_the_terminal_talks_with_what_holds_a_conversation(
 def test_the_web_form_builds_and_answers(trained: Trained) -> None:
     pytest.importorskip("gradio", reason="the web page needs qingtiao[app]")
     from qingtiao.serve.app import build_app
-    from qingtiao.serve.fields import form_fields
+    from qingtiao.serve.fields import form_fields, holds_conversation
 
     page = build_app(trained.predictor)
     answer: Callable[..., Any] = next(fn.fn for fn in page.fns.values() if fn.api_name == "predict")
@@ -441,6 +441,15 @@ def test_the_web_form_builds_and_answers(trained: Trained) -> None:
     shown, notice = told if isinstance(told, tuple) else list(told)[-1]
     assert shown is not None
     assert notice.visible is bool(trained.predictor.predict(trained.inputs[:1])[0].notice)
+    talks = [fn.fn for fn in page.fns.values() if fn.fn is not None and fn.fn.__name__ == "talk"]
+    assert len(talks) == holds_conversation(trained.task)
+    for talk in talks:
+        *_, (box, said, board, _) = talk("再说一遍", [], "")
+        assert (box, said) == ("", board)
+        (expected,) = trained.predictor.predict([{"question": "再说一遍"}])
+        assert [turn["content"] for turn in said] == ["再说一遍", expected.text]
+        *_, (_, kept, board, notice) = talk(" ", said, "")
+        assert kept == said and len(board) == 4 and notice.visible
 
 
 def test_splits_of_the_samples_hold_every_row_once(trained: Trained) -> None:

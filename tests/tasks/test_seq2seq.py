@@ -15,6 +15,7 @@ from tiny import save_char_tokenizer, save_tiny_base
 import qingtiao
 from qingtiao.answers import Text
 from qingtiao.config import AdapterConfig, BaseConfig, DataConfig, RunConfig, TrainConfig
+from qingtiao.data.audit import audit
 from qingtiao.data.split import split
 from qingtiao.errors import BaseModelError, DataError
 from qingtiao.events import Evaluated, Proved
@@ -22,7 +23,7 @@ from qingtiao.models.adapter import add_adapter, trainable
 from qingtiao.models.base import LoadedBase, load_base
 from qingtiao.models.encoder_decoder import texts_of_ids
 from qingtiao.tasks.seq2seq import Seq2SeqOptions, Task
-from qingtiao.types import Place, Record, References, Row
+from qingtiao.types import Dataset, Place, Record, References, Row
 from qingtiao.workflows.train import train
 
 WRITERS = ("t5", "mt5", "bart", "mbart")
@@ -117,6 +118,12 @@ def test_one_source_never_stands_in_two_splits() -> None:
     assert len(sources) == 3 and sum(map(len, sources)) == 40
 
 
+def test_the_audit_shows_what_is_to_be_written_as_people_read_it() -> None:
+    rows = parsed({"text": "同一篇", "title": ["甲", "乙"]}, {"text": "同一篇", "title": ["甲", "乙"]})
+    (found,) = [one for one in audit(Dataset(tuple(rows)), max_length=None, threshold=1).findings if one.examples]
+    assert found.code == "exact_duplicates" and {example.label for example in found.examples} == {"甲、乙"}
+
+
 # --- scores ---------------------------------------------------------------------------------------
 
 
@@ -137,12 +144,14 @@ def test_bleu_cuts_english_by_words() -> None:
         Task.from_state({**english.state(), "words": "spm"})
 
 
-def test_baselines_are_the_first_sentence_the_beginning_and_a_copy() -> None:
+def test_baselines_are_a_memory_the_first_sentence_the_beginning_and_a_copy() -> None:
     rows = parsed(
         {"text": "头一句。第二句！", "title": "三个字"}, {"text": "约 3.5 倍的提升.其他", "title": "五个字的题"}
     )
-    found = {name: [a.headline for a in base(rows)] for name, base in fitted().baselines(rows, seed=0).items()}
-    assert found == {
+    baselines = dict(fitted().baselines(rows, seed=0))
+    remembered = baselines.pop("memory")(parsed({"text": "提升约 3 倍"}, {"text": "第三句"}, labelled=False))
+    assert [answer.headline for answer in remembered] == ["五个字的题", "三个字"]
+    assert {name: [answer.headline for answer in base(rows)] for name, base in baselines.items()} == {
         "lead": ["头一句。", "约 3.5 倍的提升."],
         "lead_k": ["头一句。", "约 3."],
         "copy": ["头一句。第二句！", "约 3.5 倍的提升.其他"],
@@ -380,7 +389,7 @@ def test_the_whole_way_with_a_new_decoder(tmp_path: Path) -> None:
     (proved,) = [event for event in events if isinstance(event, Proved)]
     assert proved.max_abs_logit_difference <= 1e-4
     report = json.loads(result.report_json.read_text(encoding="utf-8"))
-    assert set(report["baselines"]) == {"lead", "lead_k", "copy"}
+    assert set(report["baselines"]) == {"memory", "lead", "lead_k", "copy"}
     assert report["test"]["rouge_l"] <= report["test"]["rouge_l_ci"][1]
     predictor = qingtiao.load(result.bundle)
     (answer,) = predictor.predict(["很好吃真棒"])

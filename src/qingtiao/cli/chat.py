@@ -84,7 +84,9 @@ def _silent(predictor: Predictor, asked: dict[str, Any]) -> str:
 
 def refuse_what_holds_no_conversation(predictor: Predictor) -> None:
     """Raises UserError for a task that is not asked with what was said before."""
-    if not {"question", "history", "system"} <= predictor.task.Input.model_fields.keys():
+    from qingtiao.serve.fields import holds_conversation
+
+    if not holds_conversation(predictor.task):
         title = predictor.task.title
         raise UserError(
             f"这个 bundle 的任务是{title.zh}，不能对话",

@@ -84,7 +84,7 @@ def examples(rows: Sequence[Row], twins: Sequence[Row | None] = ()) -> tuple[Exa
             row.place.source,
             row.place.row,
             row.text[:_SHOWN_CHARACTERS],
-            str(row.target),
+            row.told[:_SHOWN_CHARACTERS],
             str(twin.place) if twin else None,
         )
         for row, twin in paired

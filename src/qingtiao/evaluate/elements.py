@@ -25,6 +25,7 @@ SYSTEMS = {
     "adapter": ("适配器", "adapter"),
     "tfidf": ("TF-IDF 基线", "TF-IDF baseline"),
     "majority": ("多数类", "majority"),
+    "memory": ("最像的训练行", "nearest training row"),
     "base": ("没训练过的基座", "untrained base"),
     "retrieval": ("照搬最像的问题", "most similar question"),
     "lead": ("首句", "first sentence"),

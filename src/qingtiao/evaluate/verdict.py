@@ -18,6 +18,7 @@ SMALL_N = 200
 NAMES = {
     "tfidf": (" TF-IDF 基线", "the TF-IDF baseline"),
     "majority": ("多数类基线", "the majority baseline"),
+    "memory": ("照搬最像的训练行", "the target of the nearest training row"),
     "lead": ("首句基线", "the first sentence"),
     "lead_k": ("开头截取基线", "the beginning of the text"),
     "copy": ("照抄基线", "a copy of the text"),

@@ -16,6 +16,8 @@ def logits_at(model: Any, inputs: Mapping[str, torch.Tensor], positions: torch.T
 
     A vocabulary of 150,000 makes 0.6 MB of every position, so the others are not computed where the model can help it.
     """
+    # Counted from the end: prompt tuning puts tokens of its own before ours, and not while its adapter is disabled.
+    positions = positions - inputs["input_ids"].shape[1]
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     base = getattr(base, "module", base)
     if "logits_to_keep" in inspect.signature(base.forward).parameters:

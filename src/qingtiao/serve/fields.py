@@ -47,6 +47,11 @@ def form_fields(task: type[Task] | Task) -> list[FormField]:
     return found
 
 
+def holds_conversation(task: type[Task] | Task) -> bool:
+    """Whether it is asked a question with what was said before."""
+    return {"question", "history", "system"} <= task.Input.model_fields.keys()
+
+
 def asked(task: Task, values: Sequence[Any]) -> dict[str, Any]:
     """What the boxes of a form hold, by field; a field left empty is left out where it need not be given.
 

@@ -17,7 +17,7 @@ import gradio as gr
 from qingtiao.errors import QingtiaoError
 from qingtiao.predict import Predictor
 from qingtiao.serve.answers import FileAnswer, answer_file, decorated
-from qingtiao.serve.fields import UPLOADED, FormField, asked, form_fields
+from qingtiao.serve.fields import UPLOADED, FormField, asked, form_fields, holds_conversation
 from qingtiao.serve.shown import shown_as
 from qingtiao.task import Speaking
 from qingtiao.vision.files import open_image
@@ -63,6 +63,9 @@ def build_page(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> Any:
         gr.HTML(_head(predictor))
         with gr.Tab("一条 | One"):
             _one_tab(predictor, examples)
+        if holds_conversation(predictor.task):
+            with gr.Tab("对话 | Talk"):
+                _talk_tab(predictor)
         with gr.Tab("一个文件 | A file"):
             _file_tab(predictor)
     # One text and one file at a time: a laptop gains nothing from more, and loses its answers' speed.
@@ -117,6 +120,45 @@ def _one_tab(predictor: Predictor, examples: Sequence[Sequence[Any]]) -> None:
         )
     submits = [box.submit for field, box in zip(fields, boxes, strict=True) if field.widget == "text"]
     gr.on([button.click, *submits], function, inputs=boxes, outputs=[told, notice], api_name="predict")
+
+
+def _talk_tab(predictor: Predictor) -> None:
+    def talk(question: str, said: list[dict[str, str]], system: str) -> Iterator[tuple[Any, ...]]:
+        with errors_as_messages():
+            asking = {"role": "user", "content": question}
+            with closing(predictor.speak({"question": question, "history": said, "system": system})) as answers:
+                for told in answers:
+                    heard = [*said, asking, {"role": "assistant", "content": told.text}]
+                    # A blank question has no answer, and no place in what goes along with the next one.
+                    yield "", heard if question.strip() else said, heard, _notice(told.notice)
+
+    said = gr.State([])
+    board = gr.Chatbot(
+        label="对话 | Talk",
+        height=420,
+        render_markdown=False,
+        allow_tags=False,
+        feedback_options=None,
+        buttons=["copy"],
+    )
+    question = gr.Textbox(label="问题 | Question", placeholder="按回车 | press Enter", lines=1, max_lines=8)
+    notice = gr.HTML(visible=False)
+    with gr.Row():
+        button = gr.Button("说 | Say", variant="primary")
+        stop = gr.Button("停 | Stop")
+        new = gr.Button("另起 | New")
+    system = gr.Textbox(label="系统提示（可不填）| System prompt (optional)", lines=1, max_lines=4)
+    saying = gr.on(
+        [button.click, question.submit],
+        talk,
+        inputs=[question, said, system],
+        outputs=[question, said, board, notice],
+        api_visibility="private",
+    )
+    stop.click(None, cancels=[saying], api_visibility="private")
+    new.click(
+        lambda: ([], [], _notice(None)), outputs=[said, board, notice], cancels=[saying], api_visibility="private"
+    )
 
 
 def _box(field: FormField) -> Any:

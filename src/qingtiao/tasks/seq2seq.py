@@ -17,10 +17,17 @@ from qingtiao.config import Settings
 from qingtiao.data.normalise import Normaliser
 from qingtiao.evaluate.measures import Measure
 from qingtiao.evaluate.overlap import OVERLAP, Words, overlap_rows, words_of
+from qingtiao.evaluate.retrieval import most_similar
 from qingtiao.language import say
 from qingtiao.models.encoder_decoder import ends, log_probabilities, mean_loss, texts_of_ids, written
 from qingtiao.models.inputs import encode_texts, pad, padded_labels
-from qingtiao.sources_targets import first_sentence, references, refuse_lost_spaces, refuse_untold, source_rows
+from qingtiao.sources_targets import (
+    first_sentence,
+    references,
+    refuse_lost_spaces,
+    refuse_untold,
+    source_rows,
+)
 from qingtiao.task import Baseline, Feature, Output, Title
 from qingtiao.types import Record, Row
 
@@ -283,9 +290,14 @@ class Task:
         return overlap_rows([_text(answer) for answer in answers], references(rows), words=self.words)
 
     def baselines(self, rows: Sequence[Row], *, seed: int) -> Mapping[str, Baseline]:
-        """The first sentence, the beginning as long as targets are, and the whole source as it stands."""
+        """The target of the most similar training row; of the source itself its first sentence, a beginning, and all.
+
+        The beginning is as long as half of the training targets are.
+        """
         usual = round(median(len(row.target[0]) for row in rows))
+        nearest, targets = most_similar([row.text for row in rows]), [Text(row.target[0]) for row in rows]
         return {
+            "memory": lambda asked: [targets[one] for one in nearest([row.text for row in asked])],
             "lead": lambda asked: [Text(first_sentence(row.text)) for row in asked],
             "lead_k": lambda asked: [Text(row.text[:usual]) for row in asked],
             "copy": lambda asked: [Text(row.text) for row in asked],
