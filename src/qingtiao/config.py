@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -144,6 +144,15 @@ class RunConfig(Settings):
     train: TrainConfig = TrainConfig()
 
 
+class CompareConfig(Settings):
+    """Several runs on the same rows, by name. Each has the folder of its name inside `out`."""
+
+    out: str = Field(description="输出目录 | output folder")
+    entries: dict[str, RunConfig] = Field(
+        min_length=1, description="要比较的训练，名字: 设置 | the runs to compare, name: settings"
+    )
+
+
 # What `adapter.target_modules` may be beside names of layers. The first is the default: adapting the embeddings of
 # `mini-zh` too cost 1 to 3 points on the dev rows of two sets (benchmarks/accuracy/tune.py).
 LAYER_SETS = ("all-linear", "all-linear+embeddings")
@@ -205,8 +214,11 @@ def _problem(kind: type[Settings], item: Any) -> tuple[str, str, str]:
 
 
 def _fields_at(kind: type[Settings], path: Sequence[str]) -> list[str]:
-    for name in path:
+    names = iter(path)
+    for name in names:
         inner = kind.model_fields[name].annotation if name in kind.model_fields else None
+        if get_origin(inner) is dict and next(names, None) is not None:  # the key may be any
+            inner = get_args(inner)[1]
         if not (isinstance(inner, type) and issubclass(inner, Settings)):
             return []
         kind = inner

@@ -15,6 +15,16 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
+class Entered:
+    """A comparison turns to one of its entries; `done` says that it was trained before and is taken as it is."""
+
+    name: str
+    number: int
+    total: int
+    done: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Audited:
     """What the audit found, as its JSON; see `data.audit`."""
 
@@ -109,7 +119,7 @@ class Proved:
     max_abs_logit_difference: float
 
 
-Event = Phase | Audited | Encoded | Started | Step | Evaluated | Saved | Finished | Proved
+Event = Phase | Entered | Audited | Encoded | Started | Step | Evaluated | Saved | Finished | Proved
 
 
 def as_json(event: Event) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from qingtiao.cli import app as app_verb
-from qingtiao.cli import audit, bases, chat, demo, doctor, evaluate, predict, serve, train
+from qingtiao.cli import audit, bases, chat, compare, demo, doctor, evaluate, predict, serve, train
 from qingtiao.cli.output import print_error
 from qingtiao.errors import Interrupted, QingtiaoError
 from qingtiao.language import say
@@ -21,6 +21,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "demo": demo.demo,
     "audit": audit.audit,
     "train": train.train,
+    "compare": compare.compare,
     "evaluate": evaluate.evaluate,
     "predict": predict.predict,
     "chat": chat.chat,

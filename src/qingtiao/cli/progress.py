@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from qingtiao.cli.output import percent, stderr
 from qingtiao.errors import Interrupted
-from qingtiao.events import Audited, Encoded, Evaluated, Event, Finished, Phase, Proved, Started, Step
+from qingtiao.events import Audited, Encoded, Entered, Evaluated, Event, Finished, Phase, Proved, Started, Step
 from qingtiao.language import say
 
 Result = TypeVar("Result")
@@ -28,8 +28,13 @@ _PHASES = {
 }
 
 
-def follow(events: Generator[Event, None, Result], *, out: str, quiet: bool) -> Result:
+def follow(
+    events: Generator[Event, None, Result], *, out: str, quiet: bool, again: tuple[str, str] | None = None
+) -> Result:
     """Consume the events, showing them unless `quiet`; the generator's return value.
+
+    Args:
+        again: how to go on after a stop, in Chinese and English; `train --resume` when absent.
 
     Raises:
         Interrupted: Ctrl-C or SIGTERM came while training; the progress is saved.
@@ -44,21 +49,22 @@ def follow(events: Generator[Event, None, Result], *, out: str, quiet: bool) -> 
                 return value
             except KeyboardInterrupt:
                 events.close()
-                raise _stopped(out) from None
+                raise _stopped(again or _resume(out)) from None
             stop.may_wait = isinstance(event, Started | Step | Evaluated)
             view.show(event)
             if stop.requested:
                 events.close()
-                raise _stopped(out)
+                raise _stopped(again or _resume(out))
 
 
-def _stopped(out: str) -> Interrupted:
-    return Interrupted(
-        "已停止，进度已保存",
-        "Stopped; the progress is saved",
-        todo_zh=f"接着跑：qingtiao train --resume --out {out}",
-        todo_en=f"To go on: qingtiao train --resume --out {out}",
-    )
+def _resume(out: str) -> tuple[str, str]:
+    command = f"qingtiao train --resume --out {out}"
+    return f"接着跑：{command}", f"To go on: {command}"
+
+
+def _stopped(again: tuple[str, str]) -> Interrupted:
+    zh, en = again
+    return Interrupted("已停止，进度已保存", "Stopped; the progress is saved", todo_zh=zh, todo_en=en)
 
 
 class _StopSignal:
@@ -107,6 +113,9 @@ class _View:
         match event:
             case Phase():
                 stderr.print(f"[bold cyan]●[/] {say(*_PHASES[event.name])}")
+            case Entered():
+                done = say("（已训练过）", " (trained before)") if event.done else ""
+                stderr.print(f"\n[bold]{event.number}/{event.total}  {escape(event.name)}[/]{done}")
             case Audited():
                 self._audited(event)
             case Encoded():

@@ -79,6 +79,29 @@ def _comparison_axis(blocks: Sequence[Block]) -> tuple[float, float]:
     return max(0.0, 1 - step * math.ceil((1 - lowest) / step)), step
 
 
+def forest(rows: Sequence[tuple[str, float, Interval]], *, title: str, show: Callable[[float], str]) -> str:
+    """A dot and its interval for each (name, value, interval), one below the other on a common axis."""
+    low, high = min(ends.low for *_, ends in rows), max(ends.high for *_, ends in rows)
+    left, right, height = 18, WIDTH - 18, 30 + 44 * len(rows)
+
+    def x(value: float) -> float:
+        return left + (right - left) * ((value - low) / (high - low) if high > low else 0.5)
+
+    body = []
+    for share, kind in ((0.0, "small"), (0.5, "small middle"), (1.0, "small end")):
+        value = low + (high - low) * share
+        body.append(_line(x(value), 8, x(value), height - 22, "grid") + _text(x(value), height - 6, show(value), kind))
+    for index, (name, value, ends) in enumerate(rows):
+        y = 38 + 44 * index
+        body.append(_text(4, y - 14, shorten(name, columns=30), "strong", tip=name))
+        body.append(_text(WIDTH - 4, y - 14, f"{show(value)}  [{show(ends.low)}, {show(ends.high)}]", "small end"))
+        body.append(_line(x(ends.low), y, x(ends.high), y, "whisker clean"))
+        body.extend(_line(x(end), y - 4, x(end), y + 4, "whisker clean") for end in ends)
+        body.append(_circle(x(value), y, 5, "dot"))
+    described = "；".join(f"{name} {show(value)}" for name, value, _ in rows)
+    return _svg(WIDTH, height, title, described, "".join(body))
+
+
 def reliability(calibration: Calibration) -> str:
     """Accuracy over confidence, one dot a bin (area by rows) with its interval; the diagonal is perfect calibration."""
     left, top, wide, tall, bars = 46, 10, 330, 210, 40

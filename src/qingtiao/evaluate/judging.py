@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from qingtiao.answers import Answer, Prediction, Span, Spans
 from qingtiao.data.marks import marks_of
 from qingtiao.evaluate.measured import Judged, MeasuredReport, build_measured_report, measured_block
-from qingtiao.evaluate.measures import Measure
+from qingtiao.evaluate.measures import Difference, Measure, difference, mean_of
 from qingtiao.evaluate.report import About, Report, TestRows, build_report, evaluate_block, strict_json
+from qingtiao.evaluate.stats import accuracy_difference_interval, mcnemar
 from qingtiao.task import Output, Task, TeacherForced
 from qingtiao.types import Place, Row
 
 AnyReport = Report | MeasuredReport
 _LONGEST_GOLD = 2000
+ACCURACY = Measure("accuracy", "准确率", "accuracy", mean_of(0, 1))
 
 
 def report_of(
@@ -106,6 +108,27 @@ def block_of(
     measures = _measures(task, forced=bool(outputs))
     measured: dict[str, Any] = strict_json(measured_block(measures, sums).as_json())
     return measured
+
+
+def first_measure(task: Task | type[Task]) -> Measure:
+    """What systems are compared by: accuracy where labels exclude each other, else the first of the task's measures."""
+    return ACCURACY if task.exclusive else task.measures[0]
+
+
+def paired(
+    task: Task, rows: Sequence[Row], first: Sequence[Answer], second: Sequence[Answer], *, seed: int
+) -> Difference:
+    """By how much the first answers are better than the second on the same rows, by `first_measure`.
+
+    Accuracy is compared by McNemar's mid-p, as in reports; anything else by a paired bootstrap.
+    """
+    if not task.exclusive:
+        measure = first_measure(task)
+        one, other = (task.measure(answers, rows)[measure.name] for answers in (first, second))
+        return difference(measure, one, other, seed=seed)
+    test = mcnemar(_gold(task, rows), *(_probabilities(task, answers).argmax(axis=1) for answers in (first, second)))
+    gap = (test.first_only - test.second_only) / test.n
+    return Difference(value=gap, interval=accuracy_difference_interval(test), p=test.p_mid)
 
 
 def _spans(rows: Sequence[Row], answers: Sequence[Answer]) -> list[tuple[tuple[Span, ...], tuple[Span, ...]]] | None:

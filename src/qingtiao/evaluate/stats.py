@@ -6,7 +6,7 @@ No scipy here: what is needed of it is the binomial tail and the normal quantile
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
@@ -149,6 +149,18 @@ def mcnemar(gold: Ints, first: Ints, second: Ints) -> McNemar:
         p_exact=min(1.0, 2 * tail),
         p_mid=min(1.0, 2 * tail - _half_binomial(smaller, trials)),
     )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values of several tests, raised so that the chance of even one false alarm among them stays below alpha.
+
+    Source: Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scand. J. Statistics 1979.
+    """
+    raised, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        raised[index] = highest
+    return raised
 
 
 def accuracy_difference_interval(test: McNemar, *, level: float = LEVEL) -> Interval:
