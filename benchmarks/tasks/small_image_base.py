@@ -3,9 +3,9 @@
     python benchmarks/tasks/small_image_base.py clip DATA.jsonl FOLDER
     python benchmarks/tasks/small_image_base.py vl DATA.jsonl FOLDER
 
-`clip` is a Chinese-CLIP of 0.8M parameters (48 x 48 pixels in patches of 8, three layers of 128 for images, two for
-texts), `vl` a Qwen3-VL of 1.6M (patches of 8, merged two by two: nine tokens an image; three layers of 128 on either side). Their tokenizer
-knows the characters that stand in the file. They know nothing before they are trained.
+`clip` is a Chinese-CLIP of 0.8M parameters: 48 x 48 pixels in patches of 8, three layers of 128 for images, two for
+texts. `vl` is a Qwen3-VL of 1.6M: patches of 8, merged two by two, about nine tokens an image; three layers of 128 on
+either side. Their tokenizer knows the characters that stand in the file. They know nothing before they are trained.
 """
 
 from __future__ import annotations
