@@ -209,6 +209,8 @@ def save_architecture(name: str, folder: Path, *, texts: Iterable[str] = ()) -> 
     build_architecture(name, vocabulary=len(tokenizer)).save_pretrained(folder)
     if name == "chinese_clip":
         save_clip_processor(folder, tokenizer)
+    elif kind.images:
+        save_qwen_vl_processor(folder, tokenizer)
     return str(folder)
 
 
@@ -220,6 +222,26 @@ def save_clip_processor(folder: Path, tokenizer: Any) -> None:
     size = {"height": 16, "width": 16}
     images = ChineseCLIPImageProcessorPil(size=size, crop_size=size, do_center_crop=False)
     ChineseCLIPProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(folder)
+
+
+# Written as those of Qwen-VL are: a turn a line, an image as three special tokens where it stands.
+_VL_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n"
+    "{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}"
+    "{% if part.type == 'image' %}<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part.text }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def save_qwen_vl_processor(folder: Path, tokenizer: Any) -> None:
+    """A chat template and an image processor that makes a token of 8 x 8 pixels."""
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    tokenizer.chat_template = _VL_TEMPLATE
+    tokenizer.save_pretrained(folder)
+    size = {"shortest_edge": 64, "longest_edge": 64 * 16}
+    Qwen2VLImageProcessorPil(patch_size=4, merge_size=2, temporal_patch_size=2, size=size).save_pretrained(folder)
 
 
 def load_options(auto_class: str) -> dict[str, Any]:

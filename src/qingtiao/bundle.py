@@ -25,7 +25,7 @@ from qingtiao.errors import BundleError, ConfigError
 from qingtiao.files import atomic_write_text, disk_errors_as_ours, file_sha256
 from qingtiao.models.base import LoadedBase, load_base, quiet_transformers
 from qingtiao.models.device import pick_device, pick_precision
-from qingtiao.models.processor import tokenizer_of
+from qingtiao.models.processor import ImagesAndText, stored_processor, tokenizer_of
 from qingtiao.predict import Predictor
 from qingtiao.task import Task, find_task
 
@@ -233,17 +233,16 @@ def _refuse_a_changed_adapter(folder: Path, manifest: Manifest) -> None:
 
 
 def _processor(folder: Path, loaded: LoadedBase, processor_class: str) -> Any:
-    import transformers
-
     try:
         with quiet_transformers():
-            auto = getattr(transformers, processor_class)
-            processor = auto.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+            processor = stored_processor(str(folder), processor_class=processor_class, local_files_only=True)
     except Exception as error:  # whatever damaged tokenizer files make upstream raise
         raise _damaged(folder / "tokenizer.json", f"{type(error).__name__}: {error}") from error
     theirs, ours = len(tokenizer_of(processor)), len(tokenizer_of(loaded.tokenizer))
     if theirs != ours:
         raise _damaged(folder / "tokenizer.json", f"{theirs} 个词元 | tokens, 基座 | base {ours}")
+    if isinstance(processor, ImagesAndText):
+        processor.image_token_id = loaded.tokenizer.image_token_id
     return processor
 
 

@@ -32,7 +32,9 @@ def build(
     order = [one.name for one in rivals(contenders, measure)]
     pairs = [(one, other) for i, one in enumerate(order) for other in order[i + 1 :]]
     found = {pair: Difference(0.03, Interval(-0.01, 0.07), p.get(pair, 0.9)) for pair in pairs}
-    return build_comparison(contenders, measure, found, about={"plain_scores": ["mae"], "entries": {"a": {"x": 1}}})
+    return build_comparison(
+        contenders, measure, found, about={"measures": {"mae": ERROR.as_json()}, "entries": {"a": {"x": 1}}}
+    )
 
 
 LARGE, SMALL, TFIDF = (

@@ -18,7 +18,7 @@ from qingtiao.models.preset import Preset, in_force, lay_under, preset_names, pr
 MINIMAL = {"data": {"train": "a.csv"}, "out": "runs/a"}
 TASKS = {
     *("text_classification", "multi_label", "regression", "text_pair", "token_classification", "keywords"),
-    *("seq2seq", "chat", "label_scoring", "image_text"),
+    *("seq2seq", "chat", "label_scoring", "image_text", "image_caption"),
 }
 PRESETS = {name: read_preset(name) for name in preset_names()}
 

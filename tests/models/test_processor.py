@@ -23,7 +23,7 @@ from tiny import labelled_texts, save_byte_tokenizer
 
 from qingtiao.errors import BaseModelError, EnvironmentLack
 from qingtiao.models.base import LoadedBase, load_base
-from qingtiao.models.processor import tokenizer_of
+from qingtiao.models.processor import stored_processor, tokenizer_of
 
 TEXT = "这家店很好吃"
 
@@ -144,32 +144,32 @@ def test_a_tokenizer_without_any_token_to_spare_gets_padding(tmp_path: Path) -> 
     assert base.model(**batch).logits.shape == (2, 3)
 
 
-def test_a_processor_reads_images_and_text_without_torchvision(tmp_path: Path) -> None:
+def test_images_and_text_are_read_without_torchvision(tmp_path: Path) -> None:
     from PIL import Image
 
     save_architecture("chinese_clip", tmp_path)
     base = load(tmp_path, EMBEDDING, processor_class="AutoProcessor")
-    assert tokenizer_of(base.tokenizer) is not base.tokenizer
-    batch = base.tokenizer(
-        text=[TEXT, "真棒"], images=[Image.new("RGB", (40, 30))] * 2, padding=True, return_tensors="pt"
-    )
+    tokenizer, images = tokenizer_of(base.tokenizer), base.tokenizer.image_processor
+    assert type(images).__name__.endswith("Pil")
+    batch = dict(tokenizer([TEXT, "真棒"], padding=True, return_tensors="pt"))
+    batch |= images([Image.new("RGB", (40, 30))] * 2, return_tensors="pt")
     assert batch["pixel_values"].shape == (2, 3, 16, 16)
     assert base.model(**batch).logits_per_image.shape == (2, 2)
     base.tokenizer.save_pretrained(tmp_path / "saved")
-    again = load(tmp_path, EMBEDDING, processor_class="AutoProcessor").tokenizer
-    assert again(text=[TEXT])["input_ids"] == base.tokenizer(text=[TEXT])["input_ids"]
+    again = stored_processor(str(tmp_path / "saved"), processor_class="AutoProcessor")
+    assert again.tokenizer([TEXT])["input_ids"] == tokenizer([TEXT])["input_ids"]
+    assert again.image_processor.to_dict() == images.to_dict()
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl"])
+def test_a_base_that_reads_videos_too_is_read_without_them(name: str, tmp_path: Path) -> None:
+    save_architecture(name, tmp_path)
+    base = load(tmp_path, IMAGE_TO_TEXT, processor_class="AutoProcessor")
+    assert base.tokenizer.image_token_id == base.model.config.image_token_id == 5
+    assert type(base.tokenizer.image_processor).__name__ == "Qwen2VLImageProcessorPil"
 
 
 def test_a_base_without_images_is_refused_where_images_are_wanted(tmp_path: Path) -> None:
     save_architecture("bert", tmp_path)
     with pytest.raises(BaseModelError, match="图片"):
         load(tmp_path, EMBEDDING, processor_class="AutoProcessor")
-
-
-@pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision 装了 | is installed")
-def test_a_processor_that_needs_torchvision_says_so(tmp_path: Path) -> None:
-    save_architecture("qwen3_vl", tmp_path)
-    settings = {"image_processor_type": "Qwen2VLImageProcessor", "processor_class": "Qwen3VLProcessor"}
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    with pytest.raises(EnvironmentLack, match="torchvision"):
-        load(tmp_path, IMAGE_TO_TEXT, processor_class="AutoProcessor")

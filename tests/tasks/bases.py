@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from architectures import build_architecture, save_clip_processor
+from architectures import build_architecture, save_architecture, save_clip_processor
 from tiny import save_char_tokenizer
 
 SIZES = {
@@ -59,11 +60,16 @@ BUILDERS: dict[str, Callable[[int], Any]] = {
     "AutoModelForCausalLM": _decoder,
     "AutoModelForSeq2SeqLM": _encoder_decoder,
     "AutoModel": lambda vocabulary: build_architecture("chinese_clip", vocabulary=vocabulary),
+    "AutoModelForImageTextToText": lambda vocabulary: build_architecture("qwen3_vl", vocabulary=vocabulary),
 }
 
 
 def save_base(folder: Path, auto_class: str, texts: Iterable[str]) -> None:
     """A base that `auto_class` loads, with a tokenizer over the characters of `texts`."""
+    if auto_class == "AutoModelForImageTextToText":
+        # Of the samples' pictures no word is to be learnt.
+        save_architecture("qwen3_vl", folder, texts=[re.sub(r"data:[^']*", "", text) for text in texts])
+        return
     tokenizer = save_char_tokenizer(folder, characters=sorted(set("".join(texts))), longest=256)
     torch.manual_seed(0)
     BUILDERS[auto_class](len(tokenizer)).save_pretrained(folder)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from qingtiao.errors import DataError
 from qingtiao.types import Place
-from qingtiao.vision.files import digest, image_source, open_image, shown_name
+from qingtiao.vision.files import digest, image_size, image_source, open_image, shown_name
 
 PLACE = Place("data.jsonl", 7)
 RED, WHITE = (200, 30, 30), (255, 255, 255)
@@ -119,7 +119,8 @@ def test_a_picture_is_turned_as_its_exif_says() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # a quarter turn
     read = open_image(data_uri(encoded(picture(), "JPEG", exif=exif)), PLACE)
-    assert read.size == (20, 40)
+    assert read.size == (20, 40) == image_size(data_uri(encoded(picture(), "JPEG", exif=exif)), PLACE)
+    assert image_size(data_uri(encoded(picture(), "JPEG")), PLACE) == (40, 20)
     top, bottom = read.getpixel((10, 5)), read.getpixel((10, 35))
     assert isinstance(top, tuple) and isinstance(bottom, tuple)
     assert top[1] < 100 and bottom[1] > 200
@@ -173,6 +174,9 @@ def test_hostile_and_damaged_pictures_are_refused(content: bytes, told: str, tmp
     (tmp_path / "x.png").write_bytes(content)
     started = time.monotonic()
     for source in (data_uri(content), str(tmp_path / "x.png")):
+        if told == "细长":
+            with pytest.raises(DataError, match=told):
+                image_size(source, PLACE)
         with pytest.raises(DataError, match=told) as caught:
             open_image(source, PLACE)
         assert "data.jsonl:7" in caught.value.zh and "data.jsonl:7" in caught.value.en

@@ -158,10 +158,10 @@ def _show(result: CompareResult) -> None:
     from qingtiao.evaluate.elements import duration
 
     found = result.comparison
-    plain = found.about["plain_scores"]
+    measures = found.about["measures"]
     stdout.print()
     for one in found.contenders:
-        stdout.print(escape(scores_line(say(*one.title), one.clean_test or one.test, plain=plain)))
+        stdout.print(escape(scores_line(say(*one.title), one.clean_test or one.test, measures)))
         costs = [
             say("训练 ", "training ") + duration(one.train_seconds),
             each(one.seconds_per_row) + say("/条", " a row"),

@@ -41,5 +41,5 @@ def evaluate(
     if as_json:
         print_json(block)
     else:
-        plain = [one.name for one in find_task(read_manifest(bundle).task).measures if not one.share]
-        stdout.print(scores_line(say("适配器", "adapter"), block, plain=plain))
+        measures = {one.name: one.as_json() for one in find_task(read_manifest(bundle).task).measures}
+        stdout.print(scores_line(say("适配器", "adapter"), block, measures))

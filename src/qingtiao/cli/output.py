@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
@@ -32,20 +32,16 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def scores_line(name: str, block: Mapping[str, Any], *, plain: Collection[str] = ()) -> str:
+def scores_line(name: str, block: Mapping[str, Any], measures: Mapping[str, Mapping[str, Any]]) -> str:
     """One line of a table of scores, as text: every score that has an interval, and the number of rows.
 
-    Scores are shares and stand in percent, but for those in `plain`.
+    `measures` is how a report names them; a score that it does not hold is a share and goes by its own name.
     """
     parts = [name]
     for score in (one.removesuffix("_ci") for one in block if one.endswith("_ci")):
+        about = measures.get(score, {"zh": score, "en": score, "share": True})
         value, *ends = (
-            f"{number:.3f}" if score in plain else percent(number) for number in (block[score], *block[f"{score}_ci"])
+            percent(number) if about["share"] else f"{number:.3f}" for number in (block[score], *block[f"{score}_ci"])
         )
-        parts.append(f"{score} {value} [{', '.join(ends)}]")
+        parts.append(f"{say(about['zh'], about['en'])} {value} [{', '.join(ends)}]")
     return "  ".join([*parts, f"n={block['n']}"])
-
-
-def no_shares(report: Mapping[str, Any]) -> list[str]:
-    """The scores of a report that are no shares: errors, correlations, perplexities."""
-    return [name for name, measure in report.get("measures", {}).items() if not measure["share"]]

@@ -25,7 +25,7 @@ from qingtiao.cli.options import (
     columns_of,
     described,
 )
-from qingtiao.cli.output import no_shares, print_json, scores_line, stderr, stdout
+from qingtiao.cli.output import print_json, scores_line, stderr, stdout
 from qingtiao.cli.progress import follow
 from qingtiao.config import DataConfig, RunConfig, assignments, merge, parse, read_yaml
 from qingtiao.language import say
@@ -127,11 +127,13 @@ def without_none(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def show_result(result: TrainResult) -> None:
+    from qingtiao.evaluate.elements import SYSTEMS
+
     report = result.report.as_json()
     verdict = report["verdict"]
     stdout.print()
     stdout.print(f"[bold]{escape(say(verdict['zh'], verdict['en']))}[/]")
-    adapter, plain = say("适配器", "adapter"), no_shares(report)
+    measures = report.get("measures", {})
     for part, title in (
         ("test", say("全部测试行", "all test rows")),
         ("clean_test", say("干净测试行", "clean test rows")),
@@ -139,9 +141,9 @@ def show_result(result: TrainResult) -> None:
         if report[part] is None:
             continue
         stdout.print(f"\n{title}")
-        stdout.print("  " + scores_line(adapter, report[part], plain=plain))
+        stdout.print("  " + scores_line(say(*SYSTEMS["adapter"]), report[part], measures))
         for name, scores in report["baselines"].items():
-            stdout.print("  " + scores_line(name, scores[part], plain=plain))
+            stdout.print("  " + scores_line(say(*SYSTEMS.get(name, (name, name))), scores[part], measures))
     stdout.print()
     stdout.print(f"{say('适配器', 'Bundle')}  {escape(str(result.bundle))}")
     stdout.print(f"{say('报告', 'Report')}    {escape(str(result.report_html))}")

@@ -46,7 +46,7 @@ def _first(found: Comparison) -> str:
 def _costs(found: Comparison) -> str:
     scores = [name.removesuffix("_ci") for name in found.contenders[0].test if name.endswith("_ci")]
     head = (
-        *("系统 system", "测试行 rows", "#n", *(f"#{name}" for name in scores)),
+        *("系统 system", "测试行 rows", "#n", *(_title(found, name) for name in scores)),
         *("#训练用时 training", "#参数 parameters", "#训练的 trained", "#bundle", "#每条 per row"),
     )
     body = []
@@ -66,11 +66,16 @@ def _name(one: Contender) -> str:
     return f'<bdi>{escape(zh)}</bdi><br><span class="en">{escape(detail)}</span>'
 
 
+def _title(found: Comparison, score: str) -> str:
+    about = found.about.get("measures", {}).get(score)
+    return f"#{about['zh']} | {about['en']}" if about else f"#{score}"
+
+
 def _cells(found: Comparison, block: Mapping[str, Any], scores: list[str]) -> str:
     cells = [f'<td class="num">{block["n"]:,}</td>']
-    plain = found.about.get("plain_scores", ())
+    measures = found.about.get("measures", {})
     for name in scores:
-        share = name not in plain
+        share = measures[name]["share"] if name in measures else True
         value = percent(block[name]) if share else f"{block[name]:.3f}"
         cells.append(f'<td class="num"><b>{value}</b>{interval(block[f"{name}_ci"], share=share)}</td>')
     return "".join(cells)

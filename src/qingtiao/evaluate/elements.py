@@ -54,7 +54,7 @@ def whole_page(body: str) -> str:
 
 
 def header(given: About) -> str:
-    about = [_line_of(given.base), _line_of(given.adapter)]
+    about = [str(given.config.get("task", "")), _line_of(given.base), _line_of(given.adapter)]
     return (
         f"<header><h1>{both('轻调评估报告', 'Qingtiao report')}</h1>"
         f"<p>{escape(' · '.join(part for part in about if part))}</p></header>"
@@ -147,8 +147,8 @@ def table(head: Sequence[str], body: Sequence[str]) -> str:
 
 
 def _heading(name: str) -> str:
-    """`#准确率 accuracy` as a heading of two lines, Chinese over English."""
-    zh, _, en = name.removeprefix("#").partition(" ")
+    """`#准确率 accuracy` as a heading of two lines, Chinese over English; ` | ` divides words that hold spaces."""
+    zh, _, en = name.removeprefix("#").partition(" | " if " | " in name else " ")
     words = f'{escape(zh)}<br><span class="en" lang="en">{escape(en)}</span>' if en else escape(zh)
     return f'<th scope=col class="{"num" if name.startswith("#") else "word"}">{words}</th>'
 

@@ -107,10 +107,7 @@ class MeasuredReport:
             **self.scores.as_json(),
             "clean_test_reason": self.clean_test_reason,
             "baselines": {name: scores.as_json() for name, scores in self.baselines.items()},
-            "measures": {
-                one.name: {"zh": one.zh, "en": one.en, "higher_is_better": one.higher_is_better, "share": one.share}
-                for one in self.measures
-            },
+            "measures": {one.name: one.as_json() for one in self.measures},
             "worst_answers": self.worst_answers,
         }
         about: dict[str, Any] = strict_json(self.about)

@@ -64,7 +64,7 @@ def _first(report: MeasuredReport) -> str:
 
 
 def _scores(report: MeasuredReport) -> str:
-    head = ("系统 system", "测试行 rows", "#n", *(f"#{one.zh} {one.en}" for one in report.measures))
+    head = ("系统 system", "测试行 rows", "#n", *(f"#{one.zh} | {one.en}" for one in report.measures))
     body = []
     systems: dict[str, MeasuredScores] = {"adapter": report.scores, **report.baselines}
     for name, scores in systems.items():
@@ -95,7 +95,7 @@ def _worst(report: MeasuredReport) -> str:
     measure = judge_of_rows(report.measures)
     marked = any(one.gold_spans is not None for one in report.worst_answers)
     texts = () if marked else ("文本 text",)
-    head = (*texts, "标准答案 gold", "模型 model", f"#{measure.zh} {measure.en}", "位置 place")
+    head = (*texts, "标准答案 gold", "模型 model", f"#{measure.zh} | {measure.en}", "位置 place")
     body = [
         f"<tr>{''.join(_told(one))}"
         f'<td class="num">{shown_value(one.score, measure)}</td><td><bdi>{escape(one.place)}</bdi></td></tr>'

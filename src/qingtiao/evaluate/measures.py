@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,9 @@ class Measure:
     def value(self, rows: Floats) -> float:
         """The score of rows of shape (n, k)."""
         return float(self.of_sums(rows.sum(axis=0)))
+
+    def as_json(self) -> dict[str, Any]:
+        return {"zh": self.zh, "en": self.en, "higher_is_better": self.higher_is_better, "share": self.share}
 
     def by_row(self, rows: Floats) -> Floats:
         """The score of each row on its own, shape (n,)."""

@@ -19,6 +19,7 @@ section{background:var(--card);border:1px solid var(--rule);border-radius:10px;p
 .pair>section:only-child{grid-column:1/-1}
 .first{display:grid;grid-template-columns:minmax(0,5fr) minmax(0,6fr);gap:28px;align-items:center;
 border-left:6px solid var(--tone)}
+.first>:only-child{grid-column:1/-1}
 .adapter_better{--tone:var(--good)}.tie{--tone:var(--even)}.baseline_better{--tone:var(--bad)}
 .first h2{color:var(--tone);font-size:1.5rem;margin:0 0 .3em}
 .first p{margin:.5em 0}.first p.zh{font-size:1.06rem}

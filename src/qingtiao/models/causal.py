@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 IGNORED = -100
+TEXT = ("input_ids", "attention_mask")
 
 
 def logits_at(model: Any, inputs: Mapping[str, torch.Tensor], positions: torch.Tensor) -> torch.Tensor:
@@ -26,16 +29,32 @@ def logits_at(model: Any, inputs: Mapping[str, torch.Tensor], positions: torch.T
     return model(**inputs, use_cache=False).logits[:, positions].float()  # type: ignore[no-any-return]
 
 
-def log_likelihoods(model: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def log_likelihoods(
+    model: Any, batch: Mapping[str, torch.Tensor], *, inputs: Sequence[str] = TEXT
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities of the tokens that `labels` (rows, length) name, and a mask of them, both (rows, k).
 
-    The k places are those at which any row has a label; where a row has none the mask is False.
+    The k places are those at which any row has a label; where a row has none the mask is False. `inputs` names what of
+    the batch the model reads.
     """
     # The token at a place is told by the logits before it.
     labels = torch.nn.functional.pad(batch["labels"], (0, 1), value=IGNORED)[:, 1:]
     positions = (labels != IGNORED).any(dim=0).nonzero().squeeze(1)
-    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
     wanted = labels[:, positions]
-    logits = logits_at(model, inputs, positions)
+    logits = logits_at(model, {name: batch[name] for name in inputs}, positions)
     chosen = logits.log_softmax(dim=-1).gather(2, wanted.clamp_min(0).unsqueeze(2)).squeeze(2)
     return chosen, wanted != IGNORED
+
+
+def answer_loss(model: Any, batch: Mapping[str, torch.Tensor], *, inputs: Sequence[str] = TEXT) -> torch.Tensor:
+    """The mean negative log-probability of the tokens that `labels` name, a scalar."""
+    chosen, mask = log_likelihoods(model, batch, inputs=inputs)
+    return -(chosen * mask).sum() / mask.sum().clamp_min(1)
+
+
+def answer_outputs(
+    model: Any, batch: Mapping[str, torch.Tensor], *, inputs: Sequence[str] = TEXT
+) -> list[NDArray[np.float32]]:
+    """For each row the log-probabilities, in nats, of the tokens that its `labels` name."""
+    chosen, mask = log_likelihoods(model, batch, inputs=inputs)
+    return [row[said].float().cpu().numpy() for row, said in zip(chosen, mask, strict=True)]

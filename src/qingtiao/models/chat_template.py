@@ -10,7 +10,7 @@ from qingtiao.errors import DataError
 from qingtiao.models.inputs import longest_fit
 
 Span = tuple[int, int]  # characters, the end exclusive
-Message = Mapping[str, str]  # `role` (system, user or assistant) and `content`
+Message = Mapping[str, Any]  # `role` (system, user or assistant) and `content`: a text, or parts as `with_image` makes
 
 # For a tokenizer that brings none. Every turn ends with a token that no text holds; line breaks would not do, since
 # tokenizers of encoders drop them.
@@ -36,6 +36,11 @@ class Encoded(NamedTuple):
 
     input_ids: list[int]
     learnt: list[bool]
+
+
+def with_image(text: str) -> list[dict[str, str]]:
+    """The content of a message that is an image and then a text, as templates of bases with images read it."""
+    return [{"type": "image"}, {"type": "text", "text": text}]
 
 
 class ChatFormat:
@@ -111,8 +116,8 @@ class ChatFormat:
         if len(ids) > max_length:
             last = turns[-1]
             ids = longest_fit(
-                last["content"],
-                lambda text: self._prompt_ids([*system, {**last, "content": text}]),
+                _text_in(last["content"]),
+                lambda text: self._prompt_ids([*system, {**last, "content": _with_text(last["content"], text)}]),
                 max_length=max_length,
             )
         return ids, cut
@@ -133,14 +138,17 @@ class ChatFormat:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return ids
 
-    def _cleaned(self, messages: Sequence[Message]) -> list[dict[str, str]]:
+    def _cleaned(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         return [
-            {"role": message["role"], "content": self._harmless(self._without_thought(message).strip())}
+            {
+                "role": message["role"],
+                "content": _with_text(message["content"], self._harmless(self._without_thought(message).strip())),
+            }
             for message in messages
         ]
 
     def _without_thought(self, message: Message) -> str:
-        content = message["content"]
+        content = _text_in(message["content"])
         if self.thinking or message["role"] != "assistant":
             return content
         return content.rpartition(_THOUGHT_END)[2]
@@ -272,12 +280,24 @@ class ChatFormat:
         return ids[after - 1]
 
 
+def _text_in(content: Any) -> str:
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
+def _with_text(content: Any, text: str) -> Any:
+    """The content with another text, its images kept before it."""
+    if isinstance(content, str):
+        return text
+    return [*(part for part in content if part["type"] != "text"), {"type": "text", "text": text}]
+
+
 def _folded(messages: Sequence[Message]) -> Sequence[Message]:
     """The system prompt at the head of the first question."""
     if messages[0]["role"] != "system" or len(messages) < 2 or messages[1]["role"] != "user":
         return messages
     system, first = messages[0], messages[1]
-    return [{**first, "content": f"{system['content']}\n\n{first['content']}"}, *messages[2:]]
+    joined = _with_text(first["content"], f"{system['content']}\n\n{_text_in(first['content'])}")
+    return [{**first, "content": joined}, *messages[2:]]
 
 
 def _refused(reason: str) -> DataError:

@@ -120,6 +120,17 @@ def stream(
             yield rest[len(said) :]
 
 
+def so_far(model: Any, inputs: Mapping[str, torch.Tensor], tokenizer: Any, **how: Any) -> Generator[str, None, None]:
+    """`stream` with each piece joined to those before it; at least one text, an empty one where nothing is said."""
+    said = ""
+    with closing(stream(model, inputs, tokenizer, **how)) as pieces:
+        for piece in pieces:
+            said += piece
+            yield said
+    if not said:
+        yield said
+
+
 def _tokens(
     model: Any, inputs: Mapping[str, torch.Tensor], *, new_tokens: int, stop_ids: Sequence[int], sampling: Sampling
 ) -> Generator[int, None, None]:

@@ -1,19 +1,73 @@
-"""What turns raw text and images into the base's inputs: its tokenizer, or a processor that holds one."""
+"""What turns raw text and images into the base's inputs: its tokenizer, and what reads images beside it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from qingtiao.errors import BaseModelError
 
 
+@dataclass
+class ImagesAndText:
+    """A tokenizer beside an image processor.
+
+    transformers' own processors of images and text read videos too, and for that ask for torchvision, of which there
+    is no build for every machine. We need neither, and resize with PIL everywhere: another library would give slightly
+    other pixels, and so other answers.
+
+    Attributes:
+        image_token_id: the token that stands for a piece of an image among the words; None where images and texts are
+            read apart.
+    """
+
+    tokenizer: Any
+    image_processor: Any
+    image_token_id: int | None
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        self.tokenizer.save_pretrained(folder)
+        self.image_processor.save_pretrained(folder)
+
+
 def tokenizer_of(processor: Any) -> Any:
-    """The text tokenizer inside a processor of images and text; a tokenizer is its own."""
-    return getattr(processor, "tokenizer", processor)
+    """The text tokenizer beside an image processor; a tokenizer is its own."""
+    return processor.tokenizer if isinstance(processor, ImagesAndText) else processor
+
+
+def stored_processor(location: str, *, processor_class: str, **where: Any) -> Any:
+    """What the files of a folder or of a base hold, as they are: an `ImagesAndText` for `AutoProcessor`.
+
+    Args:
+        where: keywords for `from_pretrained`.
+
+    Raises:
+        BaseModelError: it takes no images though a processor of them was asked for.
+    """
+    import transformers
+
+    where = {**where, "trust_remote_code": False}
+    if processor_class != "AutoProcessor":
+        return getattr(transformers, processor_class).from_pretrained(location, **where)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(location, **where)
+    try:
+        images = transformers.AutoImageProcessor.from_pretrained(location, backend="pil", **where)
+    except (OSError, ValueError) as error:
+        if "torchvision" in str(error):
+            raise
+        raise BaseModelError(
+            f"基座 {location} 不能读图片",
+            f"The base {location} takes no images",
+            todo_zh="换一个图文基座，例如 OFA-Sys/chinese-clip-vit-base-patch16 或 Qwen/Qwen3-VL-2B-Instruct。",
+            todo_en="Use a base of images and text, for example OFA-Sys/chinese-clip-vit-base-patch16 or "
+            "Qwen/Qwen3-VL-2B-Instruct.",
+        ) from None
+    return ImagesAndText(tokenizer, images, None)
 
 
 def load_processor(location: str, *, revision: str | None, processor_class: str) -> Any:
-    """What the transformers class `processor_class` makes of the base's files.
+    """What turns inputs into the base's, by its files and its config.
 
     Raises:
         BaseModelError: the base takes no images though a processor of them was asked for, or its tokenizer is not
@@ -21,21 +75,17 @@ def load_processor(location: str, *, revision: str | None, processor_class: str)
     """
     import transformers
 
-    where = {"revision": revision, "trust_remote_code": False}
-    processor = getattr(transformers, processor_class).from_pretrained(location, **where)
-    if processor_class == "AutoProcessor" and tokenizer_of(processor) is processor:
-        raise BaseModelError(
-            f"基座 {location} 不能读图片",
-            f"The base {location} takes no images",
-            todo_zh="换一个图文基座，例如 OFA-Sys/chinese-clip-vit-base-patch16。",
-            todo_en="Use a base of images and text, for example OFA-Sys/chinese-clip-vit-base-patch16.",
-        )
-    rows = transformers.AutoConfig.from_pretrained(location, **where).get_text_config().vocab_size
+    where: dict[str, Any] = {"revision": revision}
+    processor = stored_processor(location, processor_class=processor_class, **where)
+    config = transformers.AutoConfig.from_pretrained(location, trust_remote_code=False, **where)
+    if isinstance(processor, ImagesAndText):
+        processor.image_token_id = getattr(config, "image_token_id", None)
+    rows = config.get_text_config().vocab_size
     if _knows(processor, rows):
         return processor
     # Chinese BART, T5 and GPT-2 bases come with BERT's vocab.txt. Where their files do not name the class, upstream
     # goes by the architecture, finds none of the files it expects and quietly returns a tokenizer of a few tokens.
-    tokenizer = transformers.BertTokenizer.from_pretrained(location, **where)
+    tokenizer = transformers.BertTokenizer.from_pretrained(location, trust_remote_code=False, **where)
     if not _knows(tokenizer, rows):
         raise BaseModelError(
             f"基座 {location} 的分词器只有 {len(tokenizer_of(processor))} 个词元，模型却有 {rows} 个",
@@ -43,10 +93,7 @@ def load_processor(location: str, *, revision: str | None, processor_class: str)
             todo_zh="检查目录里的分词器文件（tokenizer.json、vocab.txt 或 spiece.model）是不是这个模型的、全不全。",
             todo_en="Check that its files (tokenizer.json, vocab.txt or spiece.model) are there and of this model.",
         )
-    if tokenizer_of(processor) is processor:
-        return tokenizer
-    processor.tokenizer = tokenizer
-    return processor
+    return replace(processor, tokenizer=tokenizer) if isinstance(processor, ImagesAndText) else tokenizer
 
 
 def _knows(processor: Any, rows: int) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,11 +19,12 @@ from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import DataError
 from qingtiao.evaluate.measures import Measure
 from qingtiao.evaluate.overlap import OVERLAP, chrf_rows, rouge_rows
+from qingtiao.evaluate.perplexity import PERPLEXITY, loss_and_perplexity, perplexity_rows
 from qingtiao.evaluate.retrieval import most_similar
 from qingtiao.language import say
-from qingtiao.models.causal import IGNORED, log_likelihoods
+from qingtiao.models.causal import IGNORED, answer_loss, answer_outputs
 from qingtiao.models.chat_template import ChatFormat
-from qingtiao.models.generation import Sampling, generate, stream, text_of
+from qingtiao.models.generation import Sampling, generate, so_far, text_of
 from qingtiao.models.inputs import padded_labels
 from qingtiao.task import Baseline, Feature, Output, Title
 from qingtiao.types import Record, Row
@@ -98,11 +98,6 @@ def _prompts_of(batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: batch[name] for name in ("input_ids", "attention_mask")}
 
 
-def _perplexity(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    """From sums of (negative log-likelihood, tokens)."""
-    return np.exp(sums[..., 0] / np.maximum(sums[..., 1], 1))
-
-
 @dataclass(frozen=True, slots=True)
 class Task:
     """A causal language model that learns the assistant's turns and nothing else."""
@@ -128,11 +123,7 @@ class Task:
     exclusive: ClassVar[bool] = False
     scores: ClassVar[Mapping[str, bool]] = {"loss": False, "perplexity": False}
     measures: ClassVar[tuple[Measure, ...]] = tuple(one for one in OVERLAP if one.name in ("rouge_l", "chrf"))
-    forced: ClassVar[tuple[Measure, ...]] = (
-        Measure(
-            "perplexity", "回答的困惑度", "perplexity of answers", _perplexity, higher_is_better=False, share=False
-        ),
-    )
+    forced: ClassVar[tuple[Measure, ...]] = (PERPLEXITY,)
 
     options: ChatOptions
 
@@ -209,26 +200,20 @@ class Task:
         return sum(label != IGNORED for label in feature["labels"][1:])
 
     def loss(self, model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        chosen, mask = log_likelihoods(model, batch)
-        return -(chosen * mask).sum() / mask.sum().clamp_min(1)
+        return answer_loss(model, batch)
 
     def judge(self, model: Any, batch: Mapping[str, torch.Tensor]) -> list[Output]:
         """The log-probability of every token of the answers, in nats."""
-        chosen, mask = log_likelihoods(model, batch)
-        return [row[said].float().cpu().numpy() for row, said in zip(chosen, mask, strict=True)]
+        return answer_outputs(model, batch)
 
     def infer(self, model: Any, batch: Mapping[str, torch.Tensor]) -> list[Output]:
         """Token ids of the answers; as floats they are exact up to 16 million."""
         return [np.array(ids, dtype=np.float32) for ids in generate(model, _prompts_of(batch), **self._how(batch))]
 
     def speak(self, model: Any, batch: Mapping[str, torch.Tensor], tokenizer: Any) -> Generator[Text, None, None]:
-        answer = Text("")
-        with closing(stream(model, _prompts_of(batch), tokenizer, **self._how(batch))) as pieces:
-            for piece in pieces:
-                answer = Text(answer.text + piece)
-                yield answer
-        if not answer.text:
-            yield answer
+        with closing(so_far(model, _prompts_of(batch), tokenizer, **self._how(batch))) as texts:
+            for text in texts:
+                yield Text(text)
 
     def _how(self, batch: Mapping[str, torch.Tensor]) -> dict[str, Any]:
         options = self.options
@@ -248,9 +233,7 @@ class Task:
         return Text("", say("没有问题，也就没有回答", "no question, so no answer"))
 
     def score(self, outputs: Sequence[Output], rows: Sequence[Row]) -> dict[str, float]:
-        tokens = sum(len(output) for output in outputs)
-        loss = -float(sum(output.sum(dtype=np.float64) for output in outputs)) / max(1, tokens)
-        return {"loss": loss, "perplexity": math.exp(min(loss, 700.0))}
+        return loss_and_perplexity(outputs)
 
     def measure(self, answers: Sequence[Answer], rows: Sequence[Row]) -> dict[str, NDArray[np.float64]]:
         said = [answer.text if isinstance(answer, Text) else "" for answer in answers]
@@ -258,8 +241,7 @@ class Task:
         return {"rouge_l": rouge_rows(said, gold)["rouge_l"], "chrf": chrf_rows(said, gold)}
 
     def measure_outputs(self, outputs: Sequence[Output], rows: Sequence[Row]) -> dict[str, NDArray[np.float64]]:
-        sums = [(-output.sum(dtype=np.float64), len(output)) for output in outputs]
-        return {"perplexity": np.array(sums, dtype=np.float64).reshape(len(rows), 2)}
+        return {PERPLEXITY.name: perplexity_rows(outputs)}
 
     def baselines(self, rows: Sequence[Row], *, seed: int) -> Mapping[str, Baseline]:
         """The answer to the training question that is most like the one asked."""

@@ -22,6 +22,7 @@ from qingtiao.types import Place
 # Without the formats that PIL hands to other programs (EPS), and without those nobody keeps photos in.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 MOST_ELONGATED = 100  # longer side by shorter: processors that keep the shape would make such a picture huge
+_ORIENTATION, _SIDEWAYS = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and what of it swaps width and height
 _THUMBNAIL = 32  # pixels a side
 _SHOWN = 60
 
@@ -89,19 +90,35 @@ def open_image(source: str, place: Place | str, *, at_least: int | None = None) 
         DataError: there is no such file, or it is damaged, too large, too elongated, or in none of `FORMATS`.
     """
     with _decoder_errors_as_ours(source, place), _stream(source) as stream:
-        image = Image.open(stream, formats=FORMATS)
-        if max(image.size) > MOST_ELONGATED * min(image.size):
-            raise _too_elongated(source, place, image.size)
+        image = _opened(stream, source, place)
         if at_least is not None:
             image.draft("RGB", (at_least, at_least))
         image.load()
         return _in_rgb(ImageOps.exif_transpose(image))
 
 
+def image_size(source: str, place: Place | str) -> tuple[int, int]:
+    """Width and height of what `open_image` gives, read off the head of the file.
+
+    Raises: see `open_image`; what is damaged further down is not noticed.
+    """
+    with _decoder_errors_as_ours(source, place), _stream(source) as stream:
+        image = _opened(stream, source, place)
+        turned = image.getexif().get(_ORIENTATION, 1) in _SIDEWAYS
+        return (image.height, image.width) if turned else image.size
+
+
 def digest(image: Image.Image) -> str:
     """Equal for pictures that look the same pixel by pixel at thumbnail size, whatever their file says beside."""
     small = image.resize((_THUMBNAIL, _THUMBNAIL), Image.Resampling.BOX)
     return hashlib.sha256(small.tobytes()).hexdigest()[:16]
+
+
+def _opened(stream: IO[bytes], source: str, place: Place | str) -> Image.Image:
+    image = Image.open(stream, formats=FORMATS)
+    if max(image.size) > MOST_ELONGATED * min(image.size):
+        raise _too_elongated(source, place, image.size)
+    return image
 
 
 def _stream(source: str) -> IO[bytes]:

@@ -12,6 +12,8 @@ from qingtiao.vision.files import digest, image_source, open_image, shown_name
 
 _IMAGES = ("image", "图片", "图像", "照片", "photo", "picture", "img", "image_path", "pixels", "文件", "文件名", "file")
 _TEXTS = ("text", "caption", "title", "description", "文本", "说明", "描述", "标题", "名称", "菜名", "dish", "name")
+_QUESTIONS = ("question", "问题", "提问", "query", "prompt", "instruction", "指令")
+_ANSWERS = ("answer", "回答", "答案", "output", "response", *_TEXTS)
 _LABELS = ("label", "category", "标签", "类别", "分类", "class", "label_name")
 _CANDIDATES = ("candidates", "choices", "候选", "选项")
 _THUMBNAIL = 64  # enough of a JPEG to tell pictures apart
@@ -66,6 +68,47 @@ def asked_rows(records: Iterable[Record], *, columns: Mapping[str, str]) -> list
     return rows
 
 
+def answered_rows(records: Iterable[Record], *, columns: Mapping[str, str], question: str, labelled: bool) -> list[Row]:
+    """Rows of an image, a question about it (`question` where there is none) and, if `labelled`, the answer.
+
+    `text` is the picture's name and the question; empty without a picture. `fields` holds `image` and `question`. Of
+    labelled rows every picture is opened once: damaged ones are found before training, and rows with the same one are
+    alike.
+
+    Raises:
+        DataError: a column is not found, or a labelled row lacks its image, one that can be read, or its answer.
+    """
+    rows: list[Row] = []
+    names = _Names(columns)
+    for record in records:
+        image, asked = names.of(record, "image", _IMAGES), names.optional(record, "question", _QUESTIONS)
+        source = image_source(record.fields.get(image), record.place)
+        answer = names.of(record, "answer", _ANSWERS) if labelled else None
+        words = (text_of(record, asked).strip() if asked else "") or question
+        fields = {**_others(record, image, asked, answer), "image": source, "question": words}
+        target, alike = None, tuple[str, ...]()
+        if answer is not None:
+            target, alike = _taught(record, image, answer, source)
+        text = f"{shown_name(source)} {words}" if source else ""
+        rows.append(Row(text, target, record.place, fields, alike=alike))
+    return rows
+
+
+def _taught(record: Record, image: str, answer: str, source: str) -> tuple[References, tuple[str, ...]]:
+    """The answer, and what tells the row's picture."""
+    if not source:
+        raise _no_image(record, image)
+    said = text_of(record, answer).strip()
+    if not said:
+        raise DataError(
+            f"{record.place} 没有回答（{answer} 列为空）",
+            f"{record.place} has no answer ({answer} is empty)",
+            todo_zh="补上回答，或者删掉这一行。",
+            todo_en="Write the answer, or remove the row.",
+        )
+    return References((said,)), (digest(open_image(source, record.place, at_least=_THUMBNAIL)),)
+
+
 class _Names:
     """Column names by role, looked up in the first record and kept."""
 
@@ -100,6 +143,8 @@ _KINDS = {
     "image": ("图片列", "image column"),
     "text": ("图片说明列", "caption column"),
     "label": ("标签列", "label column"),
+    "question": ("问题列", "question column"),
+    "answer": ("回答列", "answer column"),
     "candidates": ("候选列", "column of candidates"),
 }
 

@@ -168,7 +168,7 @@ def _compared(config: CompareConfig, kind: type[Task], prepared: Prepared) -> Co
         for one, other in combinations(rivals(judge.contenders, measure), 2)
     }
     about = {
-        "plain_scores": [one.name for one in kind.measures if not one.share],
+        "measures": {one.name: one.as_json() for one in kind.measures},
         "data": prepared.hashes,
         "entries": {name: run.model_dump(mode="json") for name, run in config.entries.items()},
         "versions": library_versions(),
