@@ -124,6 +124,18 @@ def test_what_is_no_conversation_is_refused_with_its_place(fields: dict[str, Any
     assert "chat.jsonl:2" in told.value.zh
 
 
+def test_all_incomplete_ones_are_told_at_once_or_left_out() -> None:
+    bad = {"messages": [{"role": "user", "content": "问"}]}
+    records = [{"messages": MESSAGES}, *[bad] * 7, {"messages": [*MESSAGES, {"role": "user", "content": ""}]}]
+    with pytest.raises(DataError, match="9 段对话里有 7 段") as told:
+        read(*records)
+    assert told.value.zh.count("chat.jsonl:") == 5
+    placed = [Record(fields, Place("chat.jsonl", number)) for number, fields in enumerate(records, start=1)]
+    rows = conversation_rows(placed, columns={}, system="", labelled=True, drop_incomplete=True)
+    assert [row.place.row for row in rows] == [1, 9]
+    assert len(conversation_rows(placed, columns={}, system="", labelled=False, drop_incomplete=True)) == 9
+
+
 def test_nothing_asked_is_a_row_without_text() -> None:
     (row,) = read({"question": "  "}, labelled=False)
     assert row.text == ""

@@ -32,13 +32,29 @@ _ROLES: Mapping[str, str] = {
 }
 
 
+_MOST_PLACES = 5
+
+
 class Turn(NamedTuple):
     role: str
     content: str
 
 
+class _Incomplete(NamedTuple):
+    """A conversation that cannot be learnt from: where, and what it lacks."""
+
+    place: Place
+    zh: str
+    en: str
+
+
 def conversation_rows(
-    records: Iterable[Record], *, columns: Mapping[str, str], system: str, labelled: bool
+    records: Iterable[Record],
+    *,
+    columns: Mapping[str, str],
+    system: str,
+    labelled: bool,
+    drop_incomplete: bool = False,
 ) -> list[Row]:
     """Records as rows: `parts` are the contents up to the last question, `fields["roles"]` their roles.
 
@@ -50,17 +66,26 @@ def conversation_rows(
     Args:
         columns: role (messages, question, input, answer, system, history) to column, of those not to be found by name.
         system: the system prompt of conversations that bring none; empty for none.
+        drop_incomplete: leave out labelled conversations without an answer, or with an empty turn.
 
     Raises:
-        DataError: with the place of the first record that is no conversation, or has no answer.
+        DataError: with the place of the first record that is no conversation, or of those that are incomplete.
     """
     shapes: dict[tuple[str, ...], dict[str, str]] = {}
-    rows = []
+    rows: list[Row] = []
+    incomplete: list[_Incomplete] = []
     for record in records:
         names = tuple(record.fields)
         if names not in shapes:
             shapes[names] = _shape(record, columns)
-        rows.append(_row(record, shapes[names], system, labelled=labelled))
+        turns = _joined(_turns(record, shapes[names], labelled=labelled))
+        lack = _gap(turns, record.place) if labelled else None
+        if lack is None:
+            rows.append(_row(turns, record.place, system, labelled=labelled))
+        else:
+            incomplete.append(lack)
+    if incomplete and not drop_incomplete:
+        raise _refused(incomplete, total=len(rows) + len(incomplete))
     return rows
 
 
@@ -99,22 +124,24 @@ def _found(record: Record, role: str, wanted: str | None) -> str:
     )
 
 
-def _row(record: Record, shape: Mapping[str, str], system: str, *, labelled: bool) -> Row:
-    turns = _joined(_turns(record, shape, labelled=labelled))
+def _row(turns: Sequence[Turn], place: Place, system: str, *, labelled: bool) -> Row:
     given = [turn for turn in turns if turn.role == "system"][:1] or ([Turn("system", system)] if system else [])
-    turns = [turn for turn in turns if turn.role != "system"]
-    if labelled:
-        while turns and turns[-1].role == "user":
-            turns.pop()
-        _refuse_gaps(turns, record.place)
+    turns = _up_to_the_last_answer(turns) if labelled else [turn for turn in turns if turn.role != "system"]
     answer = turns.pop().content if turns and turns[-1].role == "assistant" else None
     return Row(
         text="\n".join(turn.content for turn in turns) if turns and turns[-1].content else "",
         target=References([answer]) if labelled and answer is not None else None,
-        place=record.place,
+        place=place,
         fields={"roles": [turn.role for turn in (*given, *turns)]},
         parts=tuple(turn.content for turn in (*given, *turns)),
     )
+
+
+def _up_to_the_last_answer(turns: Sequence[Turn]) -> list[Turn]:
+    said = [turn for turn in turns if turn.role != "system"]
+    while said and said[-1].role == "user":
+        said.pop()
+    return said
 
 
 def _turns(record: Record, shape: Mapping[str, str], *, labelled: bool) -> list[Turn]:
@@ -189,16 +216,25 @@ def _joined(turns: Sequence[Turn]) -> list[Turn]:
     return kept
 
 
-def _refuse_gaps(turns: Sequence[Turn], place: Place) -> None:
-    empty = next((number for number, turn in enumerate(turns, 1) if not turn.content), None)
-    if not turns or empty is not None:
-        which = ("没有回答", "there is no answer") if not turns else (f"第 {empty} 句是空的", f"turn {empty} is empty")
-        raise DataError(
-            f"{place} 不能训练：{which[0]}",
-            f"{place} cannot be learnt from: {which[1]}",
-            todo_zh="补上这一句，或者删掉这一行。",
-            todo_en="Fill it in, or remove the row.",
-        )
+def _gap(turns: Sequence[Turn], place: Place) -> _Incomplete | None:
+    """What keeps a conversation from being learnt from."""
+    said = _up_to_the_last_answer(turns)
+    if not said:
+        return _Incomplete(place, "没有回答", "there is no answer")
+    empty = next((number for number, turn in enumerate(said, 1) if not turn.content), None)
+    return None if empty is None else _Incomplete(place, f"第 {empty} 句是空的", f"turn {empty} is empty")
+
+
+def _refused(incomplete: Sequence[_Incomplete], *, total: int) -> DataError:
+    shown, more = incomplete[:_MOST_PLACES], len(incomplete) > _MOST_PLACES
+    zh = "；".join(f"{one.place} {one.zh}" for one in shown) + ("……" if more else "")
+    en = "; ".join(f"{one.place}: {one.en}" for one in shown) + (" …" if more else "")
+    return DataError(
+        f"{total} 段对话里有 {len(incomplete)} 段不能训练：{zh}",
+        f"{len(incomplete)} of {total} conversations cannot be learnt from: {en}",
+        todo_zh="补上，或者加 --set task_options.drop_incomplete=true 把它们去掉。",
+        todo_en="Fill them in, or leave them out with --set task_options.drop_incomplete=true.",
+    )
 
 
 def _no_conversation(place: Place, found: str) -> DataError:

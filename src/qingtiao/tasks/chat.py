@@ -64,6 +64,10 @@ class ChatOptions(Settings):
     """Options of chat: how conversations are put, and how answers are written."""
 
     system: str = Field("", description="没有系统提示的对话用这一句；留空就不加 | system prompt where there is none")
+    drop_incomplete: bool = Field(
+        False,
+        description="去掉缺回答、有空句的对话，不报错 | drop conversations without an answer or with an empty turn",
+    )
     thinking: bool = Field(False, description="模板支持时打开思考模式 | let the template write thoughts")
     max_new_tokens: int = Field(
         256, ge=1, le=32_768, description="回答最多多少词元，不超过 max_length 的一半 | longest answer in tokens"
@@ -137,7 +141,13 @@ class Task:
     ) -> list[Row]:
         assert isinstance(options, ChatOptions)
         named = {{"text": "question", "label": "answer"}.get(role, role): name for role, name in columns.items()}
-        return conversation_rows(records, columns=named, system=options.system, labelled=labelled)
+        return conversation_rows(
+            records,
+            columns=named,
+            system=options.system,
+            labelled=labelled,
+            drop_incomplete=options.drop_incomplete,
+        )
 
     @classmethod
     def normalised(cls, row: Row, normaliser: Normaliser) -> Row:
