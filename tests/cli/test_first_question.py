@@ -29,7 +29,7 @@ def test_what_is_proposed_can_be_asked(task: str, tmp_path: Path) -> None:
     assert (program, folder) == ("qingtiao", str(bundle))
     kind = find_task(task)
     if verb == "app":
-        assert task == "image_text" and not question
+        assert kind.processor_class != "AutoTokenizer" and not question  # a picture fits into no line
         return
     unused = dict.fromkeys(("model", "tokenizer", "normaliser", "max_length", "device", "precision"))
     predictor = Predictor(task=kind, **unused)  # type: ignore[arg-type]
