@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,6 +33,9 @@ from qingtiao.models.preset import in_force, lay_under, preset_of_run
 
 if TYPE_CHECKING:
     from qingtiao.workflows.train import TrainResult
+
+
+_LONGEST_QUESTION = 100
 
 
 def train(
@@ -142,4 +147,17 @@ def show_result(result: TrainResult) -> None:
     stdout.print()
     stdout.print(f"{say('适配器', 'Bundle')}  {escape(str(result.bundle))}")
     stdout.print(f"{say('报告', 'Report')}    {escape(str(result.report_html))}")
-    stdout.print(say("试一句", "Try it") + f"    qingtiao predict {escape(str(result.bundle))} 真好吃")
+    stdout.print(f"{say('试一试', 'Try it')}    {escape(first_question(result.bundle))}")
+
+
+def first_question(bundle: Path) -> str:
+    """A command that asks the bundle the first built-in sample of its task; the page where no line could hold it."""
+    from qingtiao.bundle import read_manifest
+    from qingtiao.task import find_task
+
+    kind = find_task(read_manifest(bundle).task)
+    asked = {name: kind.samples[0][name] for name in kind.Input.model_fields if name in kind.samples[0]}
+    question = json.dumps(asked, ensure_ascii=False) if len(asked) > 1 else str(*asked.values())
+    if len(question) > _LONGEST_QUESTION:
+        return shlex.join(["qingtiao", "app", str(bundle)])
+    return shlex.join(["qingtiao", "predict", str(bundle), question])

@@ -191,7 +191,7 @@ def _words(
 
 
 def shown(measure: Measure, value: float) -> str:
-    return f"{100 * value:.1f} %" if measure.share else f"{value:.3f}"
+    return f"{100 * value:.1f}%" if measure.share else f"{value:.3f}"
 
 
 def each(seconds: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from qingtiao.evaluate import charts
 from qingtiao.evaluate.charts import escape, percent
-from qingtiao.evaluate.comparison import Comparison, Contender, each, shown
+from qingtiao.evaluate.comparison import Comparison, Contender, each, rivals, shown
 from qingtiao.evaluate.elements import both, duration, interval, section, settings, table, whole_page
 from qingtiao.evaluate.report import About
 
@@ -30,8 +30,9 @@ def render_comparison(found: Comparison) -> str:
 
 def _first(found: Comparison) -> str:
     title_zh, title_en = next(one.title for one in found.contenders if one.name == found.advice.take)
+    in_race = rivals(found.contenders, found.measure)  # a baseline far below would squeeze these together
     heading = both(title_zh, title_en if title_en != title_zh else "")
-    rows = [(one.title[0], one.score(found.measure), one.interval(found.measure)) for one in found.contenders]
+    rows = [(one.title[0], one.score(found.measure), one.interval(found.measure)) for one in in_race]
     name = f"{found.measure.zh} {found.measure.en}"
     picture = charts.forest(rows, title=name, show=lambda value: shown(found.measure, value))
     return (
@@ -46,7 +47,7 @@ def _costs(found: Comparison) -> str:
     scores = [name.removesuffix("_ci") for name in found.contenders[0].test if name.endswith("_ci")]
     head = (
         *("系统 system", "测试行 rows", "#n", *(_title(found, name) for name in scores)),
-        *("#训练用时 training", "#参数 parameters", "#训练的 trained", "#bundle", "#每条 per_row"),
+        *("#训练用时 training", "#参数 parameters", "#训练的 trained", "#bundle", "#每条 per row"),
     )
     body = []
     for one in found.contenders:
@@ -96,11 +97,14 @@ def _pairs(found: Comparison) -> str:
     head = ("较好 better", "较差 worse", f"#{found.measure.zh}相差 gap", "#p", "#p（Holm）", "结论 conclusion")
     body = []
     for pair in found.pairs:
-        gap = f"{100 * pair.difference:+.1f}" if found.measure.share else f"{pair.difference:+.3f}"
+        gap, low, high = (
+            f"{100 * value:+.1f}" if found.measure.share else f"{value:+.3f}"
+            for value in (pair.difference, *pair.difference_ci)
+        )
         zh, en = ("有差别", "differ") if pair.told_apart else ("分不出高下", "cannot be told apart")
         body.append(
             f'<tr><td class="word">{escape(titles[pair.first])}</td><td class="word">{escape(titles[pair.second])}</td>'
-            f'<td class="num">{gap}{interval(pair.difference_ci, share=found.measure.share)}</td>'
+            f'<td class="num">{gap}<span class="ci">[{low}, {high}]</span></td>'
             f'<td class="num">{_p(pair.p)}</td><td class="num">{_p(pair.p_holm)}</td><td>{both(zh, en)}</td></tr>'
         )
     return section("两两比较", "Pair by pair", table(head, body))

@@ -20,6 +20,7 @@ from qingtiao.errors import ConfigError, DataError, RunError
 from qingtiao.evaluate.comparison import Comparison, Contender, build_comparison, rivals
 from qingtiao.evaluate.comparison_html import render_comparison
 from qingtiao.evaluate.judging import block_of, first_measure, paired
+from qingtiao.evaluate.measures import Difference
 from qingtiao.evaluate.verdict import NAMES
 from qingtiao.events import Entered, Event, Phase
 from qingtiao.files import atomic_write_text
@@ -239,7 +240,7 @@ class _Judge:
             )
         )
 
-    def difference(self, first: str, second: str) -> Any:
+    def difference(self, first: str, second: str) -> Difference:
         assert self.task is not None
         one, other = (_those(self.answers[name], self.clean) for name in (first, second))
         return paired(self.task, self._judged(), one, other, seed=self.seed)
