@@ -29,6 +29,7 @@ _PROBE: tuple[Message, ...] = (
     {"role": "assistant", "content": "答"},
 )
 _THOUGHT_END = "</think>"
+_MARKS = re.compile(r"{%-?\s*generation\s*-?%}")  # upstream warns who asks for marks where there are none
 
 
 class Encoded(NamedTuple):
@@ -167,11 +168,12 @@ class ChatFormat:
         from jinja2 import TemplateError
         from transformers.utils.chat_template_utils import render_jinja_template
 
+        template = self.tokenizer.get_chat_template()
         try:
-            (text,), (spans,) = render_jinja_template(
+            texts, spans = render_jinja_template(
                 conversations=[list(messages)],
-                chat_template=self.tokenizer.get_chat_template(),
-                return_assistant_tokens_mask=True,
+                chat_template=template,
+                return_assistant_tokens_mask=_MARKS.search(template) is not None,
                 add_generation_prompt=add_generation_prompt,
                 enable_thinking=self.thinking,
                 **self.tokenizer.special_tokens_map,
@@ -181,7 +183,7 @@ class ChatFormat:
             if folded is not messages:
                 return self._marked(folded, add_generation_prompt=add_generation_prompt)
             raise _refused(str(error)) from None
-        return text, list(spans)
+        return texts[0], list(spans[0]) if spans else []
 
     def _learnt(self, messages: Sequence[Message]) -> tuple[list[int], list[bool]]:
         text, spans = self._marked(messages)
