@@ -17,7 +17,7 @@ from qingtiao.config import Settings
 from qingtiao.data.normalise import Normaliser
 from qingtiao.evaluate.measures import Measure, mean_of
 from qingtiao.evaluate.overlap import OVERLAP, rouge_rows, units
-from qingtiao.evaluate.perplexity import PERPLEXITY, loss_and_perplexity, perplexity_rows
+from qingtiao.evaluate.perplexity import loss_and_perplexity
 from qingtiao.language import say
 from qingtiao.models.causal import IGNORED, answer_loss, answer_outputs
 from qingtiao.models.generation import Sampling, generate, so_far, text_of
@@ -89,7 +89,6 @@ class Task:
     untaught: ClassVar[bool] = True  # a base that sees answers as it is
     scores: ClassVar[Mapping[str, bool]] = {"loss": False, "perplexity": False}
     measures: ClassVar[tuple[Measure, ...]] = (*(one for one in OVERLAP if one.name == "rouge_l"), _EXACT)
-    forced: ClassVar[tuple[Measure, ...]] = (PERPLEXITY,)
 
     options: CaptionOptions
 
@@ -182,9 +181,6 @@ class Task:
         right = [units(one) in [units(other) for other in several] for one, several in zip(said, gold, strict=True)]
         exact = np.column_stack([np.array(right, dtype=np.float64), np.ones(len(rows))])
         return {"rouge_l": rouge_rows(said, gold)["rouge_l"], _EXACT.name: exact}
-
-    def measure_outputs(self, outputs: Sequence[Output], rows: Sequence[Row]) -> dict[str, NDArray[np.float64]]:
-        return {PERPLEXITY.name: perplexity_rows(outputs)}
 
     def baselines(self, rows: Sequence[Row], *, seed: int) -> Mapping[str, Baseline]:
         """What was said of the most similar training image, and what was said most often, to the same question."""
