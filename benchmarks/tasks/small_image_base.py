@@ -3,9 +3,9 @@
     python benchmarks/tasks/small_image_base.py clip DATA.jsonl FOLDER
     python benchmarks/tasks/small_image_base.py vl DATA.jsonl FOLDER
 
-`clip` is a Chinese-CLIP of 0.8M parameters (48 x 48 pixels in patches of 8, three layers of 128 for images, two for
-texts), `vl` a Qwen3-VL of 1.6M (patches of 4, merged two by two, three layers of 128 on either side). Their tokenizer
-knows the characters that stand in the file. They know nothing before they are trained.
+`clip` is a Chinese-CLIP of 0.8M parameters: 48 x 48 pixels in patches of 8, three layers of 128 for images, two for
+texts. `vl` is a Qwen3-VL of 1.6M: patches of 8, merged two by two, about nine tokens an image; three layers of 128 on
+either side. Their tokenizer knows the characters that stand in the file. They know nothing before they are trained.
 """
 
 from __future__ import annotations
@@ -96,9 +96,9 @@ def save_vl(folder: Path, characters: list[str]) -> Any:
             "intermediate_size": LAYERS["intermediate_size"],
             "num_heads": LAYERS["num_attention_heads"],
             "depth": 3,
-            "patch_size": 4,
+            "patch_size": 8,
             "out_hidden_size": LAYERS["hidden_size"],
-            "num_position_embeddings": 144,
+            "num_position_embeddings": 36,
             "deepstack_visual_indexes": [1],
         },
         image_token_id=numbers["<|image_pad|>"],
@@ -107,7 +107,7 @@ def save_vl(folder: Path, characters: list[str]) -> Any:
         vision_end_token_id=numbers["<|vision_end|>"],
     )
     size = {"shortest_edge": SIDE**2, "longest_edge": SIDE**2}
-    images = Qwen2VLImageProcessorPil(patch_size=4, merge_size=2, temporal_patch_size=2, size=size)
+    images = Qwen2VLImageProcessorPil(patch_size=8, merge_size=2, temporal_patch_size=2, size=size)
     return _saved(folder, Qwen3VLForConditionalGeneration(config), tokenizer, images)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from templates import CHATML, FAMILIES, INST, MARKED, NO_SYSTEM, THINKING, byte_tokenizer
+from tiny import save_char_tokenizer
 
 from qingtiao.errors import DataError
 from qingtiao.models.chat_template import DEFAULT_TEMPLATE, ChatFormat, Encoded
@@ -203,3 +205,12 @@ def test_tokenizers_without_offsets_are_masked_alike() -> None:
     assert not slow.is_fast
     chat = ChatFormat(slow, thinking=False)
     assert learnt_runs(chat, chat.encode(TALK)) == expected_runs(TALK, "chatml")
+
+
+def test_a_character_that_the_tokenizer_does_not_know_ends_no_turn(tmp_path: Path) -> None:
+    tokenizer = save_char_tokenizer(tmp_path, characters="用户助手：问好")
+    tokenizer.chat_template = DEFAULT_TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    chat = ChatFormat(tokenizer, thinking=False)
+    assert chat.stop_ids == (tokenizer.sep_token_id,)
+    encoded = chat.encode([{"role": "user", "content": "问"}, {"role": "assistant", "content": "好龘"}])
+    assert learnt_runs(chat, encoded) == ["好[UNK][SEP]"]

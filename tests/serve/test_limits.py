@@ -87,11 +87,15 @@ def test_pictures_to_click_on_become_files_that_a_browser_shows(pictures: Any) -
     gr = pytest.importorskip("gradio", reason="the web page needs qingtiao[app]")
     from PIL import Image
 
+    from qingtiao.serve.answers import sample_inputs
     from qingtiao.serve.fields import form_fields
-    from qingtiao.serve.page import _clickable
+    from qingtiao.serve.page import _box, _clickable
 
+    fields = form_fields(pictures.task)
+    assert [type(_box(field)) for field in fields] == [gr.Image, gr.Textbox]
+    assert len(sample_inputs(pictures.task)) == 2 * len(pictures.task.labels) == 12
     sample = pictures.task.samples[0]["image"]
-    path, candidates = _clickable(form_fields(pictures.task), [gr.Image(), gr.Textbox()], [sample, "圆\n方块"])
+    path, candidates = _clickable(fields, [gr.Image(), gr.Textbox()], [sample, "圆\n方块"])
     assert candidates == "圆\n方块"
     with Image.open(path) as image:
         assert (image.format, image.size) == ("PNG", (16, 16))

@@ -70,6 +70,9 @@ class ChatFormat:
         special = [*tokenizer.all_special_tokens, *(token.content for token in added.values() if token.special)]
         self._special = re.compile("|".join(map(re.escape, sorted(set(special), key=len, reverse=True))) or "(?!)")
         self._controls = {*tokenizer.all_special_ids, *added}
+        # A character that the tokenizer does not know ends nothing. GPT-2 calls its end of text unknown too.
+        if tokenizer.unk_token_id not in (None, tokenizer.eos_token_id, tokenizer.sep_token_id):
+            self._controls.discard(tokenizer.unk_token_id)
         self._end = self._end_of_turn()
 
     @property

@@ -22,6 +22,7 @@ PREVIEW_ROWS = 8
 _LONGEST_CELL = 80
 _LONGEST_STEM = 60  # characters; in UTF-8 a name may have 255 bytes
 _MOST_LABELS = 20
+_MOST_EXAMPLES = 12
 _EMOJI = {"正面": "👍", "负面": "👎", "positive": "👍", "negative": "👎"}
 
 Progress = Callable[[int, int | None], None]
@@ -48,7 +49,10 @@ def shown_probabilities(probabilities: Mapping[str, float]) -> dict[str, float]:
 
 
 def sample_inputs(task: type[Task] | Task, *, each: int = 3) -> list[list[Any]]:
-    """Built-in inputs to click on: `each` of every label, labels taking turns; the first few where there are none."""
+    """Built-in inputs to click on: `each` of every label, labels taking turns; the first few where there are none.
+
+    Where there are many labels there are fewer of each: a page is to be seen whole.
+    """
     fields = form_fields(task)
     by_label: dict[str, list[list[Any]]] = {}
     for sample in task.samples:
@@ -57,6 +61,7 @@ def sample_inputs(task: type[Task] | Task, *, each: int = 3) -> list[list[Any]]:
         by_label.setdefault(str(sample.get("label", "")), []).append(shown)
     if len(by_label) < 2 or len(by_label) > _MOST_LABELS:
         return list(chain.from_iterable(by_label.values()))[: 2 * each]
+    each = max(1, min(each, _MOST_EXAMPLES // len(by_label)))
     turns = zip(*(inputs[:each] for inputs in by_label.values()), strict=False)
     return list(chain.from_iterable(turns))
 

@@ -48,6 +48,7 @@ _FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".parquet", ".xlsx", ".gz")
 _MOST_LABELS = 10
 _WAITING = 32
 _HOUR = 3600
+_PICTURE = 280  # pixels of height: a small picture would else shrink its own box
 _PROGRESS = gr.Progress()  # Gradio finds this default in the signature and hands in a live one
 
 
@@ -166,7 +167,7 @@ def _box(field: FormField) -> Any:
     hint = "按回车 | press Enter"
     if field.widget == "image":
         # The file as it is (no mode): turning and converting it is ours, and so are the errors.
-        return gr.Image(label=field.title, type="filepath", image_mode=None, sources=["upload"])
+        return gr.Image(label=field.title, type="filepath", image_mode=None, sources=["upload"], height=_PICTURE)
     if field.widget == "text":
         return gr.Textbox(label=field.title, placeholder=hint, lines=1, max_lines=8)
     return gr.Textbox(label=field.title, lines=3, max_lines=20)

@@ -57,9 +57,7 @@ class CaptionOptions(Settings):
 class CaptionInput(Settings):
     """An image, and what is asked about it."""
 
-    image: str = Field(
-        description="图片：路径或 data: 网址 | Image: a path or a data: URI", json_schema_extra={"widget": "image"}
-    )
+    image: str = Field(description="图片 | Image", json_schema_extra={"widget": "image"})  # a path or a data: URI
     question: str = Field("", description="问题；不填就问图里有什么 | Question; what it shows, when empty")
 
 

@@ -59,9 +59,7 @@ class PairOptions(Settings):
 class ImageInput(Settings):
     """One image, and what it may show."""
 
-    image: str = Field(
-        description="图片：路径或 data: 网址 | Image: a path or a data: URI", json_schema_extra={"widget": "image"}
-    )
+    image: str = Field(description="图片 | Image", json_schema_extra={"widget": "image"})  # a path or a data: URI
     candidates: str = Field(
         "",
         description="候选文本，一行一个；不填就从训练时的标签里选 | Candidates, one a line; the labels when empty",
