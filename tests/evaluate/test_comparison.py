@@ -9,11 +9,17 @@ from typing import Any
 import pytest
 from scipy.stats import false_discovery_control
 
+from qingtiao.answers import Prediction, Value
 from qingtiao.evaluate.comparison import Comparison, Contender, build_comparison, each, rivals
 from qingtiao.evaluate.comparison_html import render_comparison
-from qingtiao.evaluate.judging import ACCURACY
+from qingtiao.evaluate.judging import ACCURACY, first_measure, paired
 from qingtiao.evaluate.measures import Difference, Measure, mean_of
 from qingtiao.evaluate.stats import Interval, holm
+from qingtiao.tasks.regression import RegressionOptions
+from qingtiao.tasks.regression import Task as Regression
+from qingtiao.tasks.text_classification import ClassificationOptions
+from qingtiao.tasks.text_classification import Task as Classification
+from qingtiao.types import Place, Row
 
 ERROR = Measure("mae", "平均绝对误差", "mean absolute error", mean_of(0, 1), higher_is_better=False, share=False)
 HOSTILE = "<script>alert(1)</script>"
@@ -105,6 +111,27 @@ def test_it_is_strict_json_and_a_page_that_runs_nothing() -> None:
     assert HOSTILE not in page and "&lt;script&gt;" in page
     for words in ("Holm", "TF-IDF", "92.0%", "2 ms", "1.0 MB", "<svg"):
         assert words in page
+
+
+def test_pairs_are_tested_as_reports_test_them() -> None:
+    """Classes by McNemar, with the numbers of a verdict; anything else by the paired bootstrap of its first measure."""
+    rows = [Row("x", "好" if n % 2 else "坏", Place("a", n)) for n in range(40)]
+    classes = Classification.fit(rows, ClassificationOptions())
+    right = [Prediction(row.target, {label: float(label == row.target) for label in "好坏"}) for row in rows]
+    wrong = [*right[1:9], *right[8:]]  # the first eight answer for the row after them
+    found = paired(classes, rows, right, wrong, seed=0)
+    assert found.value == pytest.approx(0.2) and found.p == pytest.approx(0.5**8)
+    assert paired(classes, rows, wrong, right, seed=0).value == pytest.approx(-0.2)
+    assert first_measure(classes) is ACCURACY
+
+    numbers = [Row("x", float(n % 5), Place("a", n)) for n in range(200)]
+    scale = Regression.fit(numbers, RegressionOptions())
+    exact = [Value(row.target) for row in numbers]
+    rough = [Value(row.target + (3.0 if n % 7 else -3.0)) for n, row in enumerate(numbers)]
+    gap = paired(scale, numbers, exact, rough, seed=0)
+    assert first_measure(scale).name == "pearson"
+    assert gap.value > 0 and gap.interval.low > 0 and gap.p < 0.01
+    assert paired(scale, numbers, rough, rough, seed=0).p == 1.0
 
 
 @pytest.mark.parametrize(
