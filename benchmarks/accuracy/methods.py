@@ -101,7 +101,7 @@ def fine_tuned(
     model = add_adapter(loaded, adapter, peft_task_type=task.peft_task_type, seed=settings.seed)
     plan = Plan.of(
         settings,
-        method=adapter.method,
+        adapter=adapter,
         hidden_size=loaded.hidden_size,
         rows=len(train_rows),
         precision=pick_precision(settings.precision, device),

@@ -23,9 +23,11 @@ from qingtiao.config import NormaliseConfig, Settings
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import BundleError, ConfigError
 from qingtiao.files import atomic_write_text, disk_errors_as_ours, file_sha256
+from qingtiao.models.adapter import merged
 from qingtiao.models.base import LoadedBase, load_base, quiet_transformers
 from qingtiao.models.device import pick_device, pick_precision
 from qingtiao.models.processor import ImagesAndText, stored_processor, tokenizer_of
+from qingtiao.models.starts import as_saved
 from qingtiao.predict import Predictor
 from qingtiao.task import Task, find_task
 
@@ -72,7 +74,8 @@ def save_bundle(folder: Path, *, model: Any, tokenizer: Any, manifest: Mapping[s
     with disk_errors_as_ours(folder), _offline(), quiet_transformers():
         folder.mkdir(parents=True)
         # "auto" would look the base up on the Hub to see whether its vocabulary grew; ours never does.
-        model.save_pretrained(folder, save_embedding_layers=False)
+        with as_saved(model) as state:
+            model.save_pretrained(folder, save_embedding_layers=False, state_dict=state)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written by `publish.card`
     whole = Manifest(**manifest, adapter_sha256=file_sha256(folder / _ADAPTER))
@@ -137,8 +140,8 @@ def load_bundle(folder: Path, *, base: str | None = None, merge: bool = True) ->
     _refuse_another_base(folder, manifest, loaded)
     model = _with_adapter(folder, loaded, tensors)
     _refuse_a_changed_adapter(folder, manifest)
-    if merge and hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
+    if merge:
+        model = merged(model)
     device = pick_device()
     return Predictor(
         task=task,

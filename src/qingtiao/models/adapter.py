@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,7 +11,12 @@ from torch import nn
 from qingtiao.config import LAYER_SETS, AdapterConfig
 from qingtiao.errors import BaseModelError, ConfigError
 from qingtiao.models.base import LoadedBase, quiet_transformers
+from qingtiao.models.fitting import fitted
 from qingtiao.models.methods import method_named, options_of, peft_types
+from qingtiao.models.starts import changes_the_base, keep_starts, refuse_unconvertible
+
+# The task types for which PEFT marks heads as trainable from outside of the base.
+_PEFT_KNOWS_HEADS = ("SEQ_CLS", "TOKEN_CLS")
 
 
 def head_modules(model: Any, fresh: Collection[str]) -> list[str]:
@@ -122,8 +127,10 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str 
         values["target_modules"] = DUMMY_TARGET_MODULES
     elif values.get("target_modules") in LAYER_SETS:
         values["target_modules"] = _layers(base, heads, str(values["target_modules"]))
+    refuse_unconvertible(values)
+    values = fitted(method.peft_type, base.model, values)
     if config.method.lower() == "full":
-        saved_whole = _all_modules(base.model, wrapped=peft_task_type is not None)
+        saved_whole = _all_modules(base.model, peft_task_type=peft_task_type)
     torch.manual_seed(seed)
     try:
         with quiet_transformers():
@@ -141,19 +148,64 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str 
             todo_zh="去掉 --set adapter.target_modules，默认的层总是有的。",
             todo_en="Drop --set adapter.target_modules; the layers of the default always exist.",
         ) from None
+    _refuse_what_trains_nothing(model, base, config.method)
+    if changes_the_base(values):
+        keep_starts(model)
     # PEFT rewrites this to the local path; the bundle names the base as the user did.
     model.peft_config["default"].base_model_name_or_path = base.name
     return model
 
 
-def _all_modules(model: nn.Module, *, wrapped: bool) -> list[str]:
-    """The children that own parameters, by names that PEFT takes for nothing else.
+def _all_modules(model: nn.Module, *, peft_task_type: str | None) -> list[str]:
+    """Modules that together own every parameter, by names that PEFT takes for nothing else: it compares ends of paths.
 
-    PEFT compares the ends of module paths, and its own wrapper is called `model` as many backbones are. Without a task
-    type it compares those of the bare model.
+    With a head of ours it compares those of its own wrapper, which calls the base `model` as many backbones are called;
+    else those of the base, where what bears an ambiguous name, or is no more than a list, is taken part by part.
     """
-    prefix = ".model." if wrapped else ""
-    return [f"{prefix}{name}" for name, child in model.named_children() if any(True for _ in child.parameters())]
+    if peft_task_type in _PEFT_KNOWS_HEADS:
+        return [f".model.{name}" for name, child in model.named_children() if _owns_parameters(child)]
+    paths = [name for name, _ in model.named_modules(remove_duplicate=False)]
+
+    def parts(path: str, module: nn.Module) -> Iterator[str]:
+        children = [(f"{path}.{name}".lstrip("."), child) for name, child in module.named_children()]
+        computes = type(module).forward is not nn.Module.forward
+        if path and computes and sum(other.endswith(path) for other in paths) == 1:
+            yield path
+        else:
+            for name, child in children:
+                yield from parts(name, child) if _owns_parameters(child) else ()
+
+    return list(parts("", model))
+
+
+def _owns_parameters(module: nn.Module) -> bool:
+    return any(True for _ in module.parameters())
+
+
+def _refuse_what_trains_nothing(model: nn.Module, base: LoadedBase, method: str) -> None:
+    if not trainable(model):
+        raise ConfigError(
+            f"用方法 {method} 在基座 {base.name} 上没有什么可训练的：这个任务不加新的头",
+            f"The method {method} finds nothing to train on {base.name}: this task puts no new head on it",
+            todo_zh="用 --method lora。",
+            todo_en="Use --method lora.",
+        )
+
+
+def merged(model: Any) -> Any:
+    """The base with the adapter folded into its weights; the model as it is where the method has nothing to fold in.
+
+    Logits move by rounding only.
+    """
+    from peft.utils.other import ModulesToSaveWrapper
+
+    if not hasattr(model, "merge_and_unload"):
+        return model
+    # PEFT puts back heads of one layer only, except for LoRA.
+    wrapped = [(n, m) for n, m in model.named_modules() if isinstance(m, ModulesToSaveWrapper)]
+    for name, wrapper in wrapped:
+        model.set_submodule(name, wrapper.modules_to_save[wrapper.active_adapters[0]])
+    return model.merge_and_unload()
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

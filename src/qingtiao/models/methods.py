@@ -18,7 +18,10 @@ _OF_LORA = ("r", "alpha", "dropout", "target_modules")
 # What people write for a field that PEFT gives the name of its method: `dropout` for `lora_dropout`.
 _SHORT = ("alpha", "dropout")
 # Of PEFT's fields those that we settle ourselves.
-_OURS = ("modules_to_save", "inference_mode", "peft_type", "task_type", "base_model_name_or_path", "revision")
+_OURS = (
+    *("modules_to_save", "inference_mode", "peft_type", "task_type", "base_model_name_or_path", "revision"),
+    *("auto_mapping", "peft_version", "total_step"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,24 @@ class Method:
         return self.takes == _OF_LORA and self.rate == 1
 
 
+_TOKENS = {"num_virtual_tokens": 20}
+
+# Rates are what did best among a few on dev rows of ChnSentiCorp with mini-zh (benchmarks/accuracy/every_method.py).
 METHODS: Mapping[str, Method] = {
     "lora": Method("lora", takes=_OF_LORA),
     "rslora": Method("lora", {"use_rslora": True}, takes=_OF_LORA),
     "dora": Method("lora", {"use_dora": True}, takes=_OF_LORA),
+    "pissa": Method("lora", {"init_lora_weights": "pissa"}, takes=_OF_LORA),
+    "loraplus": Method("lora", takes=_OF_LORA, rate=0.5, own={"loraplus_lr_ratio": 16.0}),
+    "adalora": Method("adalora", {"target_r": 8, "lora_alpha": 16.0, "lora_dropout": 0.05}, rate=2.0),
+    "ia3": Method("ia3", rate=10.0),
+    "oft": Method("oft", rate=2.0),
+    "boft": Method("boft", rate=2.0),
+    "vera": Method("vera", rate=10.0),
+    "miss": Method("miss"),
+    "prefix_tuning": Method("prefix_tuning", _TOKENS, takes=(), rate=10.0),
+    "prompt_tuning": Method("prompt_tuning", _TOKENS, takes=(), rate=10.0),
+    "p_tuning": Method("p_tuning", _TOKENS, takes=()),
     # A sixth of LoRA's rate is a guess that was not tuned.
     "full": Method("lora", takes=(), rate=1 / 6, whole=True),
     "head": Method("lora", takes=(), whole=True),

@@ -23,6 +23,7 @@ from qingtiao.errors import RunError
 from qingtiao.files import disk_errors_as_ours, file_sha256, sync_folder
 
 _KEEP = 2
+_RANKS = "ranks."
 _STATE, _WEIGHTS, _BEST, _OPTIMIZER = "state.json", "weights.safetensors", "best.safetensors", "optimizer.safetensors"
 
 
@@ -41,12 +42,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """`best` and `weights` are trainable parameters by name."""
+    """`best` and `weights` are trainable parameters by name; `ranks` is what AdaLoRA knows of their importance."""
 
     progress: Progress
     weights: Mapping[str, torch.Tensor]
     best: Mapping[str, torch.Tensor]
     optimizer: Mapping[str, torch.Tensor]
+    ranks: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
 
 class CheckpointStore:
@@ -83,7 +85,8 @@ class CheckpointStore:
         # Serialised here and written by Python: safetensors' own writer hides a full disk behind its own error.
         (folder / _WEIGHTS).write_bytes(serialise(dict(checkpoint.weights)))
         (folder / _BEST).write_bytes(serialise(dict(checkpoint.best)))
-        (folder / _OPTIMIZER).write_bytes(serialise({**checkpoint.optimizer, **_random_state()}))
+        ranks = {f"{_RANKS}{name}": tensor.cpu().contiguous() for name, tensor in checkpoint.ranks.items()}
+        (folder / _OPTIMIZER).write_bytes(serialise({**checkpoint.optimizer, **_random_state(), **ranks}))
         state = {
             "progress": dataclasses.asdict(checkpoint.progress),
             "sha256": {name: file_sha256(folder / name) for name in (_WEIGHTS, _BEST, _OPTIMIZER)},
@@ -116,8 +119,9 @@ class CheckpointStore:
                 )
             tensors = load_file(folder / _OPTIMIZER)
             _restore_random_state(tensors)
-            optimizer = {name: tensor for name, tensor in tensors.items() if not name.startswith("random.")}
-            return Checkpoint(progress, load_file(folder / _WEIGHTS), load_file(folder / _BEST), optimizer)
+            optimizer = {name: t for name, t in tensors.items() if not name.startswith(("random.", _RANKS))}
+            ranks = {name.removeprefix(_RANKS): t for name, t in tensors.items() if name.startswith(_RANKS)}
+            return Checkpoint(progress, load_file(folder / _WEIGHTS), load_file(folder / _BEST), optimizer, ranks)
         return None
 
     def newest_step(self) -> int:

@@ -14,12 +14,12 @@ from typing import Any, Self
 import torch
 from accelerate import Accelerator
 
-from qingtiao.config import TrainConfig, resolve_auto
+from qingtiao.config import AdapterConfig, TrainConfig, resolve_auto
 from qingtiao.events import Evaluated, Event, Finished, Saved, Started, Step
 from qingtiao.models.adapter import load_trainable_state, trainable, trainable_state
 from qingtiao.models.device import Precision, memory_estimate, pick_device
 from qingtiao.models.forward import Collate, Feature, autocast, length_of, run_rows
-from qingtiao.models.methods import method_named
+from qingtiao.models.methods import method_named, options_of
 from qingtiao.task import Chosen, Task
 from qingtiao.train.batches import epoch_batches, steps_of
 from qingtiao.train.checkpoint import (
@@ -29,7 +29,8 @@ from qingtiao.train.checkpoint import (
     load_optimizer_tensors,
     optimizer_tensors,
 )
-from qingtiao.train.optim import adamw, scheduled_rate
+from qingtiao.train.optim import adamw, scheduled_rate, set_rate
+from qingtiao.train.ranks import RankBudget
 from qingtiao.types import Row
 
 
@@ -50,22 +51,32 @@ class Plan:
     patience: int
     seed: int
     checkpoint_seconds: float
+    ratio_of_b: float = 1.0
 
     @classmethod
     def of(
         cls,
         settings: TrainConfig,
         *,
-        method: str,
+        adapter: AdapterConfig,
         hidden_size: int,
         rows: int,
         precision: Precision,
         metric: Chosen,
     ) -> Self:
-        """`settings` for training `rows` rows by the adapter `method`, the best model picked by `metric`."""
-        auto = resolve_auto(settings, rate=method_named(method).rate, hidden_size=hidden_size, rows=rows)
+        """`settings` for training `adapter` on `rows` rows, the best model picked by `metric`."""
+        rate = method_named(adapter.method).rate
+        auto = resolve_auto(settings, rate=rate, hidden_size=hidden_size, rows=rows)
         given = settings.model_dump(exclude={"epochs", "learning_rate", "precision", "metric"})
-        return cls(epochs=auto.epochs, learning_rate=auto.learning_rate, precision=precision, metric=metric, **given)
+        _, own = options_of(adapter)
+        return cls(
+            epochs=auto.epochs,
+            learning_rate=auto.learning_rate,
+            precision=precision,
+            metric=metric,
+            ratio_of_b=own.get("loraplus_lr_ratio", 1.0),
+            **given,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +117,16 @@ class _Loop:
         self.task, self.material, self.plan, self.store = task, material, plan, store
         # Precision is our own autocast: accelerate's would stay on the model after training, and be one a process.
         self.accelerator = Accelerator(mixed_precision="no", cpu=pick_device().type == "cpu")
-        optimizer = adamw(model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay)
+        optimizer = adamw(
+            model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay, ratio_of_b=plan.ratio_of_b
+        )
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.bare = self.accelerator.unwrap_model(self.model)
         self.progress = Progress(run=run)
         self.best = trainable_state(self.bare)
         self.steps_an_epoch = len(self._steps(epoch=0))
         self.total_steps = self.steps_an_epoch * plan.epochs
+        self.ranks = RankBudget.of(self.bare, self.total_steps)
         self.began = self.saved = self.first_time = time.monotonic()
         self.saved_step = -1
         self._resume()
@@ -143,6 +157,8 @@ class _Loop:
             if self.store:
                 yield self.save()
         load_trainable_state(self.bare, self.best)
+        if self.ranks:
+            self.ranks.finish()
         yield Finished(
             step=progress.step,
             best_step=progress.best_step,
@@ -159,7 +175,11 @@ class _Loop:
             self.progress.seconds = self._seconds()
             self.began = time.monotonic()
             checkpoint = Checkpoint(
-                self.progress, trainable_state(self.bare), self.best, optimizer_tensors(self.optimizer)
+                self.progress,
+                trainable_state(self.bare),
+                self.best,
+                optimizer_tensors(self.optimizer),
+                ranks=self.ranks.state() if self.ranks else {},
             )
             path = str(self.store.save(checkpoint))
         self.saved, self.saved_step = time.monotonic(), self.progress.step
@@ -174,6 +194,8 @@ class _Loop:
         self.best = dict(checkpoint.best)
         load_trainable_state(self.bare, checkpoint.weights)
         load_optimizer_tensors(self.optimizer, checkpoint.optimizer)
+        if self.ranks:
+            self.ranks.load_state(checkpoint.ranks)
 
     def _started(self) -> Started:
         config = self.bare.config.get_text_config()
@@ -219,7 +241,8 @@ class _Loop:
         inputs = self.material.collate([self.material.train_features[index] for index in batch])
         inputs = {name: tensor.to(self.accelerator.device) for name, tensor in inputs.items()}
         with autocast(self.accelerator.device, self.plan.precision):
-            loss = self.task.loss(self.model, inputs) * share
+            loss = self.task.loss(self.model, inputs)
+            loss = (loss + self.ranks.penalty() if self.ranks else loss) * share
         self.accelerator.backward(loss)
         return float(loss.detach())
 
@@ -254,8 +277,10 @@ class _Loop:
         )
         norm = self.accelerator.clip_grad_norm_(trainable(self.bare).values(), self.plan.clip)
         self.optimizer.step()
-        self.optimizer.zero_grad()
         self.progress.step += 1
+        if self.ranks:
+            self.ranks.after_step(self.progress.step)
+        self.optimizer.zero_grad()
         seconds = max(1e-9, time.monotonic() - started)
         return self._told(total, rate, float(norm), rows * self.accelerator.num_processes / seconds)
 
@@ -271,8 +296,7 @@ class _Loop:
         rate = scheduled_rate(
             step, peak=self.plan.learning_rate, warmup_steps=warmup_steps, total_steps=self.total_steps
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        set_rate(self.optimizer, rate)
         return rate
 
     def _evaluated(self) -> Evaluated:

@@ -205,7 +205,7 @@ class _Run:
     def _plan(self, base: LoadedBase, prepared: Prepared, metric: Chosen) -> Plan:
         return Plan.of(
             self.config.train,
-            method=self.config.adapter.method,
+            adapter=self.config.adapter,
             hidden_size=base.hidden_size,
             rows=len(prepared.dataset.train),
             precision=self.precision,

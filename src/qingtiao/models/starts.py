@@ -1,0 +1,95 @@
+"""Adapters that begin by changing the base (PiSSA, OLoRA), saved so that they fit the base as its files hold it.
+
+Such a method takes a part of each weight W into its matrices B₀A₀ and leaves the rest in the layer. What was trained
+is W − s·B₀A₀ + s·BA. Put beside one another, [B, −B₀] and [A; A₀] are plain LoRA of twice the rank on W itself: no
+decomposition has to come out alike on another machine.
+
+Source: Meng et al., PiSSA, 2024, appendix C.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import torch
+
+from qingtiao.errors import ConfigError
+
+_CHANGE_THE_BASE = ("pissa", "olora")
+_A, _B = "start_of_a", "start_of_b"
+
+
+def refuse_unconvertible(values: Mapping[str, Any]) -> None:
+    """Check the options of LoRA before the base is changed.
+
+    Raises:
+        ConfigError: what is trained could not be written as plain LoRA.
+    """
+    also = [name for name in ("use_dora", "rank_pattern", "alpha_pattern") if values.get(name)]
+    if changes_the_base(values) and also:
+        how = values["init_lora_weights"]
+        raise ConfigError(
+            f"{how} 不能和 {also[0]} 一起用：保存下来的适配器会对不上原来的基座",
+            f"{how} does not go with {also[0]}: the saved adapter would not fit the base",
+            todo_zh=f"去掉 --set method.{also[0]}。",
+            todo_en=f"Drop --set method.{also[0]}.",
+        )
+
+
+def changes_the_base(values: Mapping[str, Any]) -> bool:
+    """Whether LoRA with these options takes a part of the weights out of the base."""
+    how = values.get("init_lora_weights")
+    return isinstance(how, str) and how.lower().startswith(_CHANGE_THE_BASE)
+
+
+def keep_starts(model: Any) -> None:
+    """Remember A₀ and B₀ of each layer. The buffers go where the model goes, and are saved with nothing."""
+    for layer in model.modules():
+        for a, b in _matrices(layer):
+            # Embeddings are left as they are: nothing of theirs is to be taken back.
+            share = 0.0 if "embedding" in a else 1.0
+            layer.register_buffer(_A, share * layer.get_parameter(a).detach(), persistent=False)
+            layer.register_buffer(_B, share * layer.get_parameter(b).detach(), persistent=False)
+
+
+@contextmanager
+def as_saved(model: Any) -> Iterator[dict[str, torch.Tensor] | None]:
+    """The state dict to give to `save_pretrained`, and for as long the config that goes with it.
+
+    None where the model is saved as it is.
+    """
+    layers = {name: layer for name, layer in model.named_modules() if hasattr(layer, _A)}
+    if not layers:
+        yield None
+        return
+    state = dict(model.state_dict())
+    for name, layer in layers.items():
+        for a, b in _matrices(layer):
+            state[f"{name}.{a}"] = torch.cat([state[f"{name}.{a}"], getattr(layer, _A)], dim=0)
+            state[f"{name}.{b}"] = torch.cat([state[f"{name}.{b}"], -getattr(layer, _B)], dim=1)
+    trained = model.peft_config["default"]
+    model.peft_config["default"] = _twice_the_rank(trained)
+    try:
+        yield state
+    finally:
+        model.peft_config["default"] = trained
+
+
+def _twice_the_rank(config: Any) -> Any:
+    plain = deepcopy(config)
+    plain.init_lora_weights = True
+    plain.r = 2 * config.r
+    plain.lora_alpha = config.lora_alpha * (2**0.5 if config.use_rslora else 2)  # the scale stays as it was
+    return plain
+
+
+def _matrices(layer: Any) -> list[tuple[str, str]]:
+    """The names of A (rank, in) and B (out, rank) within a LoRA layer; none within other modules."""
+    names = [
+        ("lora_A.default.weight", "lora_B.default.weight"),
+        ("lora_embedding_A.default", "lora_embedding_B.default"),
+    ]
+    return [pair for pair in names if "default" in getattr(layer, pair[0].partition(".")[0], ())]
