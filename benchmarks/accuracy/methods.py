@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from qingtiao.config import AdapterConfig, BaseConfig, PrecisionChoice, TrainConfig, resolve_auto
 from qingtiao.evaluate.baseline import fit_majority, fit_tfidf
 from qingtiao.evaluate.metrics import Floats, Ints
+from qingtiao.events import Event
 from qingtiao.models.methods import method_named
 from qingtiao.task import Task, choosing_score
 from qingtiao.types import Row
@@ -82,8 +83,12 @@ def fine_tuned(
     base: BaseConfig,
     adapter: AdapterConfig,
     settings: TrainConfig,
+    listen: Callable[[Event], None] = lambda _: None,
 ) -> Floats:
-    """Logits of the test rows after the last epoch, shape (rows, classes): with no dev rows, no epoch is chosen."""
+    """Logits of the test rows after the last epoch, shape (rows, classes): with no dev rows, no epoch is chosen.
+
+    `listen` is told every event of the training.
+    """
     from accelerate.utils import set_seed
 
     from qingtiao.models.adapter import add_adapter
@@ -113,8 +118,8 @@ def fine_tuned(
         dev_rows=(),
         collate=lambda features: task.collate(features, loaded.tokenizer),
     )
-    for _ in train(model, task, material, plan):
-        pass
+    for event in train(model, task, material, plan):
+        listen(event)
     features = task.encode(test_rows, loaded.tokenizer, max_length)
     logits = run_rows(model, features, material.collate, task.infer, device=device, precision="fp32")
     return np.stack(logits).astype(np.float64)

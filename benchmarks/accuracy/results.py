@@ -49,12 +49,16 @@ class Result(Run):
 
     def right(self) -> Bools:
         """Whether each test row was right, shape (n,)."""
-        packed = np.frombuffer(base64.b64decode(self.correct), dtype=np.uint8)
-        return np.unpackbits(packed, count=self.n).astype(np.bool_)
+        return unpacked(self.correct, self.n)
 
 
 def packed(right: Bools) -> str:
     return base64.b64encode(np.packbits(right).tobytes()).decode("ascii")
+
+
+def unpacked(text: str, n: int) -> Bools:
+    """What `packed` made of `n` bits."""
+    return np.unpackbits(np.frombuffer(base64.b64decode(text), dtype=np.uint8), count=n).astype(np.bool_)
 
 
 def append(path: Path, result: Result) -> None:

@@ -89,11 +89,16 @@ def render(results: Iterable[Result]) -> str:
 
 def write(results: Path, docs: Path) -> None:
     """Put the tables of `results` between the markers in `docs`; the rest of the page stays."""
-    before, begin, rest = docs.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{docs} 里没有两个标记 | lacks the two markers: {BEGIN} {END}")
-    atomic_write_text(docs, f"{before}{BEGIN}\n\n{render(read(results))}\n\n{END}{after}")
+    put_between(docs, BEGIN, END, render(read(results)))
+
+
+def put_between(docs: Path, begin: str, end: str, text: str) -> None:
+    """Write `text` between the two marks in `docs`."""
+    before, first, rest = docs.read_text(encoding="utf-8").partition(begin)
+    _, second, after = rest.partition(end)
+    if not (first and second):
+        raise SystemExit(f"{docs} 里没有两个标记 | lacks the two markers: {begin} {end}")
+    atomic_write_text(docs, f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def _block(name: str, cells: Cells) -> str:

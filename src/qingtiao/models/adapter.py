@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -127,6 +127,9 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str 
         values["target_modules"] = DUMMY_TARGET_MODULES
     elif values.get("target_modules") in LAYER_SETS:
         values["target_modules"] = _layers(base, heads, str(values["target_modules"]))
+    kind = peft_types()[method.peft_type]
+    if issubclass(kind, peft.PromptLearningConfig):
+        saved_whole = _told_from_prompts(saved_whole, config.method, peft_task_type)
     refuse_unconvertible(values)
     values = fitted(method.peft_type, base.model, values)
     if config.method.lower() == "full":
@@ -134,7 +137,7 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str 
     torch.manual_seed(seed)
     try:
         with quiet_transformers():
-            peft_config = peft_types()[method.peft_type](
+            peft_config = kind(
                 task_type=peft_task_type,
                 modules_to_save=saved_whole or None,
                 base_model_name_or_path=base.name,
@@ -143,10 +146,11 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str 
             model = peft.get_peft_model(base.model, peft_config)
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"适配器装不到基座 {base.name} 上（target_modules = {config.target_modules}）：{error}",
-            f"The adapter does not go onto {base.name} (target_modules = {config.target_modules}): {error}",
-            todo_zh="去掉 --set adapter.target_modules，默认的层总是有的。",
-            todo_en="Drop --set adapter.target_modules; the layers of the default always exist.",
+            f"方法 {config.method} 装不到基座 {base.name} 上（target_modules = {config.target_modules}）：{error}",
+            f"The method {config.method} does not go onto {base.name} "
+            f"(target_modules = {config.target_modules}): {error}",
+            todo_zh="改 --set method.选项 或 adapter.target_modules（默认的层总是有的），或者用 --method lora。",
+            todo_en="Change its options or adapter.target_modules (the default always exists), or use --method lora.",
         ) from None
     _refuse_what_trains_nothing(model, base, config.method)
     if changes_the_base(values):
@@ -178,6 +182,22 @@ def _all_modules(model: nn.Module, *, peft_task_type: str | None) -> list[str]:
     return list(parts("", model))
 
 
+def _told_from_prompts(heads: Sequence[str], method: str, peft_task_type: str | None) -> list[str]:
+    """The heads, by names that no part of a prompt encoder ends with: it has an `mlp_head`.
+
+    Raises:
+        ConfigError: PEFT must know the kind of task to know where prompts go.
+    """
+    if peft_task_type is None:
+        raise ConfigError(
+            f"这种任务的模型没有一个放提示的地方，方法 {method} 用不了",
+            f"Models of this task have no one place for prompts, so the method {method} cannot be used",
+            todo_zh="换一种方法，例如 --method lora。",
+            todo_en="Use another method, for example --method lora.",
+        )
+    return [f".{head}" for head in heads]
+
+
 def _owns_parameters(module: nn.Module) -> bool:
     return any(True for _ in module.parameters())
 
@@ -205,7 +225,10 @@ def merged(model: Any) -> Any:
     wrapped = [(n, m) for n, m in model.named_modules() if isinstance(m, ModulesToSaveWrapper)]
     for name, wrapper in wrapped:
         model.set_submodule(name, wrapper.modules_to_save[wrapper.active_adapters[0]])
-    return model.merge_and_unload()
+    try:
+        return model.merge_and_unload()
+    except NotImplementedError:  # said by the first layer, before anything was changed
+        return model
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -108,10 +108,28 @@ def _adalora(options: Mapping[str, Any], _layers: Sequence[Layer], _model: Any) 
     return {"init_r": initial, "total_step": 1 + int(options.get("tinit", 0)) + int(options.get("tfinal", 0))}
 
 
+def _prompts(options: Mapping[str, Any], _layers: Sequence[Layer], model: Any) -> Options:
+    """The width of a token and the number of attention heads, which PEFT knows by some of their names only."""
+    return _told(options, model, width=int(model.get_input_embeddings().weight.shape[1]))
+
+
+def _prefix(options: Mapping[str, Any], _layers: Sequence[Layer], model: Any) -> Options:
+    """Keys and values are as wide as the hidden state; PEFT itself sees to those that are fewer than the heads."""
+    return _told(options, model, width=int(model.config.get_text_config().hidden_size))
+
+
+def _told(options: Mapping[str, Any], model: Any, *, width: int) -> Options:
+    heads = int(model.config.get_text_config().num_attention_heads)
+    return {k: v for k, v in {"token_dim": width, "num_attention_heads": heads}.items() if k not in options}
+
+
 _FITS: Mapping[str, Callable[[Mapping[str, Any], Sequence[Layer], Any], Options]] = {
     "adalora": _adalora,
     "boft": _boft,
     "ia3": _ia3,
     "miss": _miss,
     "oft": _oft,
+    "p_tuning": _prompts,
+    "prefix_tuning": _prefix,
+    "prompt_tuning": _prompts,
 }

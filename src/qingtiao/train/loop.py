@@ -31,6 +31,7 @@ from qingtiao.train.checkpoint import (
 )
 from qingtiao.train.optim import adamw, scheduled_rate, set_rate
 from qingtiao.train.ranks import RankBudget
+from qingtiao.train.rehearsal import rehearse
 from qingtiao.types import Row
 
 
@@ -99,6 +100,7 @@ def train(
         run: identifies settings and data; a checkpoint that bears another one is refused.
 
     Raises:
+        ConfigError: the method cannot work on this base and task, or not in so few steps.
         RunError: the checkpoint in `store` belongs to another run.
         EnvironmentLack: the disk is full. The last whole checkpoint stays.
     """
@@ -117,6 +119,8 @@ class _Loop:
         self.task, self.material, self.plan, self.store = task, material, plan, store
         # Precision is our own autocast: accelerate's would stay on the model after training, and be one a process.
         self.accelerator = Accelerator(mixed_precision="no", cpu=pick_device().type == "cpu")
+        model.to(self.accelerator.device)
+        rehearse(model, task, material.train_features, material.collate, device=self.accelerator.device)
         optimizer = adamw(
             model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay, ratio_of_b=plan.ratio_of_b
         )

@@ -1,0 +1,186 @@
+"""Every method by name on the same rows of ChnSentiCorp: what it trains, takes and gives. Writes docs/methods.md.
+
+    python benchmarks/accuracy/every_method.py --data FOLDER [--rows N] [--methods NAME ...] [--split dev --rate R]
+
+Each method runs with its defaults in a process of its own and one thread, one after the other, and adds a line to the
+results file; what stands there for the same base and rows is skipped. `--split dev` looks at the dev rows instead
+and writes no table: for choosing the rates in `qingtiao.models.methods`. `--rate` is the learning rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from corpora import TASK, prepare, subset
+from methods import fine_tuned
+from results import packed, unpacked
+from run import facts_of
+from table import HERE, bootstrap, put_between
+
+from qingtiao.config import AdapterConfig, BaseConfig, TrainConfig
+from qingtiao.events import Event, Started, Step
+from qingtiao.models.methods import METHODS
+from qingtiao.task import find_task
+from qingtiao.types import Row
+
+CORPUS = "chnsenticorp"
+RESULTS = HERE / "every_method.jsonl"
+DOCS = HERE.parents[1] / "docs" / "methods.md"
+BEGIN, END = "<!-- methods table: begin -->", "<!-- methods table: end -->"
+_MEGABYTE = 2**20 if sys.platform == "darwin" else 2**10  # what `ru_maxrss` counts in
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One method. `share` of the parameters was trained.
+
+    Seconds are those of the processor, training and answers together; memory is the peak of the whole process, in MB.
+    """
+
+    method: str
+    base: str
+    rows: int
+    split: str
+    rate: float
+    share: float
+    seconds: float
+    megabytes: int
+    n: int
+    correct: str
+
+
+@dataclass
+class Listener:
+    """What the training told of itself."""
+
+    share: float = 0.0
+    rate: float = 0.0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self.share = event.trainable_share
+        elif isinstance(event, Step):
+            self.rate = max(self.rate, event.learning_rate)
+
+
+def carry_out(
+    method: str,
+    taught: Sequence[Row],
+    judged: Sequence[Row],
+    *,
+    base: str,
+    fingerprint: str,
+    split: str,
+    rate: float | None,
+) -> Outcome:
+    import torch
+
+    torch.set_num_threads(1)
+    kind = find_task(TASK)
+    task = kind.fit(taught, kind.Options())
+    told = Listener()
+    started = time.process_time()
+    scores = fine_tuned(
+        task,
+        taught,
+        judged,
+        base=BaseConfig(name=base),
+        adapter=AdapterConfig(method=method),
+        settings=TrainConfig(seed=0, precision="fp32", learning_rate=rate or "auto"),
+        listen=told,
+    )
+    right = np.asarray(scores.argmax(axis=1) == task.gold(judged))
+    return Outcome(
+        method=method,
+        base=fingerprint,
+        rows=len(taught),
+        split=split,
+        rate=told.rate,
+        share=told.share,
+        seconds=round(time.process_time() - started, 1),
+        megabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // _MEGABYTE,
+        n=len(right),
+        correct=packed(right),
+    )
+
+
+def read(path: Path) -> Iterator[Outcome]:
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            yield Outcome(**json.loads(line))
+
+
+def render(outcomes: Sequence[Outcome]) -> str:
+    """The table of the newest base and number of rows, the best method first."""
+    if not outcomes:
+        return "还没有结果。| No results yet."
+    last = outcomes[-1]
+    shown = {o.method: o for o in outcomes if (o.base, o.rows, o.split) == (last.base, last.rows, "test")}
+    estimates = {name: bootstrap(unpacked(o.correct, o.n)[None].astype(np.int8)) for name, o in shown.items()}
+    lines = [
+        f"{last.rows} 训练行 training rows, {last.n} 干净测试行 clean test rows, "
+        f"基座指纹 base fingerprint {last.base}, 一个种子 one seed, 一个核 one core, fp32",
+        "",
+        "| 方法 method | 训练的参数 trained % | 学习率 rate | 处理器秒 CPU s | 峰值内存 peak MB | 准确率 accuracy % |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, outcome in sorted(shown.items(), key=lambda item: -estimates[item[0]].mean):
+        mean, (low, high) = estimates[name].mean, estimates[name].interval
+        lines.append(
+            f"| `{name}` | {100 * outcome.share:.2f} | {outcome.rate:.1e} | {outcome.seconds:.0f} "
+            f"| {outcome.megabytes} | {100 * mean:.1f} [{100 * low:.1f}, {100 * high:.1f}] |"
+        )
+    return "\n".join(lines)
+
+
+def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("QINGTIAO_BENCHMARK_DATA"))
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--docs", type=Path, default=DOCS)
+    parser.add_argument("--base", default="mini-zh")
+    parser.add_argument("--rows", type=int, default=1000)
+    parser.add_argument("--methods", nargs="+", default=list(METHODS))
+    parser.add_argument("--split", choices=("test", "dev"), default="test")
+    parser.add_argument("--rate", type=float)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    args = arguments(argv)
+    if args.data is None:
+        # `make bench` runs every script: one that lacks its data is no failure.
+        print("没有数据，跳过：用 --data 指出文件夹。| No data, skipped: name the folder with --data.")
+        return
+    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    fingerprint, _, _ = facts_of(args.base)
+    prepared = prepare(CORPUS, args.data)
+    taught = subset(prepared.train, args.rows, seed=0)
+    judged = prepared.dev if args.split == "dev" else prepared.test
+    same = {"base": args.base, "fingerprint": fingerprint, "split": args.split, "rate": args.rate}
+    done = {o.method for o in read(args.results) if (o.base, o.rows, o.split) == (fingerprint, args.rows, args.split)}
+    for method in [method for method in args.methods if method not in done or args.split == "dev"]:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            outcome = alone.submit(carry_out, method, taught, judged, **same).result()
+        right = unpacked(outcome.correct, outcome.n).mean()
+        print(f"{method} {outcome.rate:.1e}: {100 * right:.1f} ({outcome.seconds:.0f} s)", flush=True)
+        if args.split == "test":
+            with args.results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(outcome)) + "\n")
+    if args.split == "test":
+        put_between(args.docs, BEGIN, END, render([o for o in read(args.results) if o.split == "test"]))
+
+
+if __name__ == "__main__":
+    main()
