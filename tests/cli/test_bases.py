@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -30,13 +31,23 @@ def test_bases_are_listed_smallest_first(capsys: pytest.CaptureFixture[str]) -> 
     assert "8.8B" in lines[-2]
 
 
+def listed_for(task: str, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    _, out, _ = run(["bases", "--task", task, "--json"], capsys)
+    listed: list[dict[str, Any]] = json.loads(out)
+    assert all(task in entry["tasks"] for entry in listed)
+    return listed
+
+
 def test_bases_for_machines(capsys: pytest.CaptureFixture[str]) -> None:
-    _, out, _ = run(["bases", "--task", "image_text", "--json"], capsys)
-    listed = json.loads(out)
-    assert listed[0]["name"] == "chinese-clip-vit-base-patch16"
-    assert len(listed) == 6
-    assert all("image_text" in entry["tasks"] for entry in listed)
-    assert listed[0]["settings"]["train"]["batch_size"] == 64
+    """Retrieval and captions want different bases of images and text."""
+    (clip,) = listed_for("image_text", capsys)
+    assert clip["name"] == "chinese-clip-vit-base-patch16"
+    assert clip["settings"]["train"]["batch_size"] == 64
+    captions = listed_for("image_caption", capsys)
+    assert len(captions) == 5
+    assert {entry["model_type"] for entry in captions} == {"qwen2_5_vl", "qwen3_vl"}
+    sizes = [entry["parameters"] for entry in captions]
+    assert sizes == sorted(sizes)
 
 
 def start(folder: Path, *more: str) -> list[str]:
