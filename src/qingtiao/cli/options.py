@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qingtiao.config import BaseConfig, DataConfig, RunConfig, Settings, TrainConfig
+from qingtiao.config import AdapterConfig, BaseConfig, DataConfig, RunConfig, Settings, TrainConfig
 from qingtiao.errors import ConfigError
 from qingtiao.language import say
 
@@ -47,6 +47,7 @@ Encoding = Annotated[str | None, typer.Option("--encoding", help=described(DataC
 Dev = Annotated[str | None, typer.Option("--dev", help=described(DataConfig, "dev"))]
 Test = Annotated[str | None, typer.Option("--test", help=described(DataConfig, "test"))]
 Base = Annotated[str | None, typer.Option("--base", help=described(BaseConfig, "name"))]
+Method = Annotated[str | None, typer.Option("--method", help=described(AdapterConfig, "method"))]
 Sample = Annotated[int | None, typer.Option("--sample", help=described(DataConfig, "sample"))]
 Seed = Annotated[int | None, typer.Option("--seed", help=described(TrainConfig, "seed"))]
 Bundle = Annotated[Path, typer.Argument(help=say("bundle 目录", "the bundle folder"), metavar="BUNDLE")]

@@ -19,6 +19,7 @@ from qingtiao.events import Evaluated, Event, Finished, Saved, Started, Step
 from qingtiao.models.adapter import load_trainable_state, trainable, trainable_state
 from qingtiao.models.device import Precision, memory_estimate, pick_device
 from qingtiao.models.forward import Collate, Feature, autocast, length_of, run_rows
+from qingtiao.models.methods import method_named
 from qingtiao.task import Chosen, Task
 from qingtiao.train.batches import epoch_batches, steps_of
 from qingtiao.train.checkpoint import (
@@ -62,7 +63,7 @@ class Plan:
         metric: Chosen,
     ) -> Self:
         """`settings` for training `rows` rows by the adapter `method`, the best model picked by `metric`."""
-        auto = resolve_auto(settings, method=method, hidden_size=hidden_size, rows=rows)
+        auto = resolve_auto(settings, rate=method_named(method).rate, hidden_size=hidden_size, rows=rows)
         given = settings.model_dump(exclude={"epochs", "learning_rate", "precision", "metric"})
         return cls(epochs=auto.epochs, learning_rate=auto.learning_rate, precision=precision, metric=metric, **given)
 

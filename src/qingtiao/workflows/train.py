@@ -28,6 +28,7 @@ from qingtiao.files import atomic_write_text, disk_errors_as_ours, sync_folder
 from qingtiao.models.adapter import add_adapter
 from qingtiao.models.base import LoadedBase, load_base, longest_input
 from qingtiao.models.device import pick_device, pick_precision
+from qingtiao.models.methods import options_of
 from qingtiao.proof import prove
 from qingtiao.publish.card import model_card
 from qingtiao.task import Chosen, Task, choosing_score, find_task
@@ -114,6 +115,7 @@ class _Run:
 
     def events(self, store: CheckpointStore) -> Generator[Event, None, TrainResult]:
         config = self.config
+        options_of(config.adapter)  # a slip of the pen is told before the data is read
         yield Phase("data")
         kind = find_task(config.task)
         metric = choosing_score(kind, config.train.metric)
