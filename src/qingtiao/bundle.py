@@ -19,12 +19,13 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from qingtiao.config import NormaliseConfig, Settings
+from qingtiao.config import NormaliseConfig, Quantize, Settings
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import BundleError, ConfigError
 from qingtiao.files import atomic_write_text, disk_errors_as_ours, file_sha256
 from qingtiao.models.base import LoadedBase, load_base, quiet_transformers
 from qingtiao.models.device import pick_device, pick_precision
+from qingtiao.models.quantise import dequantise, quantise
 from qingtiao.models.processor import ImagesAndText, stored_processor, tokenizer_of
 from qingtiao.predict import Predictor
 from qingtiao.task import Task, find_task
@@ -39,7 +40,8 @@ class BaseRecord(Settings):
 
     name: str
     revision: str | None
-    fingerprint: str
+    fingerprint: str  # of the weights in the files, whether they were quantised afterwards or not
+    quantize: Quantize = "none"
 
 
 class Manifest(Settings):

@@ -17,6 +17,7 @@ from qingtiao.cli.options import (
     Dev,
     Encoding,
     LabelColumn,
+    Quantized,
     Sample,
     Seed,
     TaskName,
@@ -52,6 +53,7 @@ def train(
             help=say("按哪个基座的预设；基座是本地目录时用", "settings of which well-known base, for one in a folder"),
         ),
     ] = None,
+    quantize: Quantized = None,
     sample: Sample = None,
     seed: Seed = None,
     clean: Annotated[bool, typer.Option("--clean", help=described(DataConfig, "clean"))] = False,
@@ -89,7 +91,7 @@ def train(
             "columns": columns_of(columns) or None,
             "encoding": encoding,
         },
-        "base": {"name": base},
+        "base": {"name": base, "quantize": quantize},
         "train": {"seed": seed},
     }
     values = merge(read_yaml(config) if config else {}, without_none(flags), assignments(settings or []))

@@ -23,11 +23,12 @@ from qingtiao.errors import DataError, RunError
 from qingtiao.evaluate.html import render_html
 from qingtiao.evaluate.judging import AnyReport
 from qingtiao.evaluate.report import About
-from qingtiao.events import Audited, Encoded, Event, Finished, Phase, Proved, Started
+from qingtiao.events import Audited, Encoded, Event, Finished, Phase, Proved, Quantised, Started
 from qingtiao.files import atomic_write_text, disk_errors_as_ours, sync_folder
 from qingtiao.models.adapter import add_adapter
 from qingtiao.models.base import LoadedBase, load_base, longest_input
 from qingtiao.models.device import pick_device, pick_precision
+from qingtiao.models.quantise import quantise, refuse_unfit
 from qingtiao.proof import prove
 from qingtiao.publish.card import model_card
 from qingtiao.task import Chosen, Task, choosing_score, find_task
@@ -133,7 +134,12 @@ class _Run:
             model_options=task.model_options(),
         )
         max_length = longest_input(base, config.base.max_length)
+        quantised = quantise(base, config.base.quantize)
+        if quantised:
+            yield Quantised(quantised.how, quantised.layers, quantised.bytes_before, quantised.bytes_after)
         model = add_adapter(base, config.adapter, peft_task_type=task.peft_task_type, seed=config.train.seed)
+        if quantised:
+            refuse_unfit(model, method=config.adapter.method)
 
         yield Phase("train")
         material, encoded = self._material(task, base, prepared, max_length)
