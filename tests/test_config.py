@@ -25,6 +25,7 @@ from qingtiao.config import (
     suggestion,
 )
 from qingtiao.errors import ConfigError
+from qingtiao.models.methods import method_named
 from qingtiao.task import task_names
 
 MINIMAL: Mapping[str, Any] = {"data": {"train": "评论.csv"}, "out": "runs/a"}
@@ -249,15 +250,15 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     ],
 )
 def test_what_auto_becomes(method: str, hidden_size: int, rows: int, rate: float, epochs: int) -> None:
-    resolved = resolve_auto(TrainConfig(), method=method, hidden_size=hidden_size, rows=rows)
+    resolved = resolve_auto(TrainConfig(), rate=method_named(method).rate, hidden_size=hidden_size, rows=rows)
     assert resolved.learning_rate == pytest.approx(rate)
     assert resolved.epochs == epochs
 
 
 def test_what_is_given_is_not_resolved() -> None:
     config = TrainConfig(epochs=1, learning_rate=0.5)
-    assert resolve_auto(config, method="full", hidden_size=256, rows=10) == (0.5, 1)
-    assert resolve_auto(TrainConfig(epochs=7), method="lora", hidden_size=768, rows=10).epochs == 7
+    assert resolve_auto(config, rate=2, hidden_size=256, rows=10) == (0.5, 1)
+    assert resolve_auto(TrainConfig(epochs=7), rate=1, hidden_size=768, rows=10).epochs == 7
 
 
 def test_defaults_that_a_bundle_relies_on() -> None:

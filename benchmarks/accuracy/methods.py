@@ -11,6 +11,7 @@ import numpy as np
 from qingtiao.config import AdapterConfig, BaseConfig, PrecisionChoice, TrainConfig, resolve_auto
 from qingtiao.evaluate.baseline import fit_majority, fit_tfidf
 from qingtiao.evaluate.metrics import Floats, Ints
+from qingtiao.models.methods import method_named
 from qingtiao.task import Task, choosing_score
 from qingtiao.types import Row
 
@@ -26,7 +27,8 @@ def settings_of(method: str, hidden_size: int) -> str:
         part.model_dump(mode="json") for part in (TrainConfig(), AdapterConfig(method=method), BaseConfig())
     ]
     # What `auto` stands for, too: it is the defaults that change.
-    settings += [resolve_auto(TrainConfig(), method=method, hidden_size=hidden_size, rows=n) for n in (100, 1000, 9999)]
+    rate = method_named(method).rate
+    settings += [resolve_auto(TrainConfig(), rate=rate, hidden_size=hidden_size, rows=n) for n in (100, 1000, 9999)]
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 
 

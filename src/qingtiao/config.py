@@ -87,15 +87,19 @@ class BaseConfig(Settings):
 class AdapterConfig(Settings):
     """What is trained. `options` go to PEFT's own config of that method, checked against its fields.
 
-    `full` (every parameter) and `head` (the heads alone) are methods too, and take no options.
+    `full` (every parameter) and `head` (the heads alone) are methods too, and take no options. `r`, `alpha` and
+    `dropout` are of LoRA and its like; other methods have options of their own.
     """
 
     method: str = Field(
-        "lora", description="PEFT 方法名，或 full（全部参数）、head（只训分类头） | a PEFT method, or full or head"
+        "lora",
+        description=(
+            "怎么训：lora、dora、ia3……，full（全部参数）或 head（只训分类头） | how: lora, dora, ia3 ... full or head"
+        ),
     )
-    r: int = Field(8, ge=1, le=1024, description="LoRA 的秩 | rank")
-    alpha: float = Field(16, gt=0, description="LoRA 的缩放 | scaling numerator")
-    dropout: float = Field(0.05, ge=0, lt=1, description="适配器里的 dropout | dropout inside the adapter")
+    r: int = Field(8, ge=1, le=1024, description="LoRA 一类的秩 | rank of LoRA and its like")
+    alpha: float = Field(16, gt=0, description="LoRA 一类的缩放 | scaling numerator of LoRA and its like")
+    dropout: float = Field(0.05, ge=0, lt=1, description="LoRA 一类里的 dropout | dropout of LoRA and its like")
     target_modules: str | tuple[str, ...] = Field(
         "all-linear",
         description=(
@@ -104,7 +108,8 @@ class AdapterConfig(Settings):
         ),
     )
     options: dict[str, Any] = Field(
-        default_factory=dict, description="该方法在 PEFT 里的其它选项 | further options of PEFT's own config"
+        default_factory=dict,
+        description="该方法在 PEFT 里的选项，简写 method.名字 | options of PEFT's own config, method.NAME for short",
     )
 
 
@@ -170,17 +175,17 @@ class Defaults(NamedTuple):
     epochs: int
 
 
-def resolve_auto(config: TrainConfig, *, method: str, hidden_size: int, rows: int) -> Defaults:
-    """Small encoders want a rate several times that of base-size ones, full fine-tuning a sixth of LoRA's.
+def resolve_auto(config: TrainConfig, *, rate: float, hidden_size: int, rows: int) -> Defaults:
+    """Small encoders want a learning rate several times that of base-size ones; `rate` is the method's, times LoRA's.
 
     Few rows want more passes.
     The pass count aims at about 10,000 examples seen, between 3 and 12 passes: under that a head trained from
     scratch is not done, over it the dev score no longer moves.
     """
-    rate = (1e-3 if hidden_size < _SMALL else 3e-4) / (6 if method.lower() == "full" else 1)
+    learning_rate = (1e-3 if hidden_size < _SMALL else 3e-4) * rate
     epochs = min(12, max(3, round(10_000 / max(1, rows))))
     return Defaults(
-        learning_rate=rate if config.learning_rate == "auto" else config.learning_rate,
+        learning_rate=learning_rate if config.learning_rate == "auto" else config.learning_rate,
         epochs=epochs if config.epochs == "auto" else config.epochs,
     )
 
@@ -273,8 +278,13 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+_SHORT_FOR_OPTIONS = "method."
+
+
 def assignments(items: Sequence[str]) -> dict[str, Any]:
     """`["train.epochs=3"]` as `{"train": {"epochs": 3}}`; values are read as YAML.
+
+    `method.x` is short for `adapter.options.x`.
 
     Raises:
         ConfigError: an item without `=`, or a value that is not YAML.
@@ -294,6 +304,8 @@ def assignments(items: Sequence[str]) -> dict[str, Any]:
                 todo_en="For example --set train.epochs=3",
             )
         nested: Any = value
+        if path.startswith(_SHORT_FOR_OPTIONS):
+            path = f"adapter.options.{path.removeprefix(_SHORT_FOR_OPTIONS)}"
         for name in reversed(path.split(".")):
             nested = {name: nested}
         values = merge(values, nested)

@@ -70,7 +70,9 @@ CASES: dict[str, tuple[Make, int, str]] = {
     "unknown score": (good("--set", "train.metric=f1"), 2, "macro_f1"),
     "column without a name": (good("--column", "text_b="), 2, "text_b="),
     "set without value": (good("--set", "train.epochs"), 2, "train.epochs"),
-    "unknown method": (good("--set", "adapter.method=lroa", "--base", "mini-zh"), 2, "lora"),
+    "unknown method": (good("--method", "lroa"), 2, "是不是 lora"),
+    "unknown option of a method": (good("--method", "dora", "--set", "method.alhpa=8"), 2, "method.alhpa"),
+    "a setting that is not the method's": (good("--method", "ia3", "--set", "adapter.r=4"), 2, "adapter.r"),
     "missing config": (good("--config", "no.yaml"), 2, "no.yaml"),
     "no data": (lambda f: ["train", "--out", str(f / "out")], 2, "data.train"),
     "nothing to resume": (lambda f: ["train", "--resume", "--out", str(f / "out")], 2, "out"),
@@ -82,7 +84,7 @@ CASES: dict[str, tuple[Make, int, str]] = {
 
 
 def test_the_list_of_mistakes_is_whole() -> None:
-    assert len(CASES) == 41
+    assert len(CASES) == 43
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qingtiao.config import BaseConfig, DataConfig, RunConfig, Settings, TrainConfig
+from qingtiao.config import AdapterConfig, BaseConfig, DataConfig, RunConfig, Settings, TrainConfig
 from qingtiao.errors import ConfigError
 from qingtiao.language import say
 
@@ -50,6 +50,7 @@ Base = Annotated[str | None, typer.Option("--base", help=described(BaseConfig, "
 Quantized = Annotated[
     str | None, typer.Option("--quantize", metavar="8bit|4bit", help=described(BaseConfig, "quantize"))
 ]
+Method = Annotated[str | None, typer.Option("--method", help=described(AdapterConfig, "method"))]
 Sample = Annotated[int | None, typer.Option("--sample", help=described(DataConfig, "sample"))]
 Seed = Annotated[int | None, typer.Option("--seed", help=described(TrainConfig, "seed"))]
 Bundle = Annotated[Path, typer.Argument(help=say("bundle 目录", "the bundle folder"), metavar="BUNDLE")]

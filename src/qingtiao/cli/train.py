@@ -17,6 +17,7 @@ from qingtiao.cli.options import (
     Dev,
     Encoding,
     LabelColumn,
+    Method,
     Quantized,
     Sample,
     Seed,
@@ -53,6 +54,7 @@ def train(
             help=say("按哪个基座的预设；基座是本地目录时用", "settings of which well-known base, for one in a folder"),
         ),
     ] = None,
+    method: Method = None,
     quantize: Quantized = None,
     sample: Sample = None,
     seed: Seed = None,
@@ -66,7 +68,12 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="a.b=c", help=say("改任何一项设置", "change any setting"), show_default=False),
+        typer.Option(
+            "--set",
+            metavar="a.b=c",
+            help=say("改任何一项设置；method.r=4 是方法的选项", "change any setting; method.r=4 is one of the method"),
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help=say("接着上次没跑完的", "go on with an unfinished run"))
@@ -92,6 +99,7 @@ def train(
             "encoding": encoding,
         },
         "base": {"name": base, "quantize": quantize},
+        "adapter": {"method": method},
         "train": {"seed": seed},
     }
     values = merge(read_yaml(config) if config else {}, without_none(flags), assignments(settings or []))

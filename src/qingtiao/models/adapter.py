@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from qingtiao.config import LAYER_SETS, AdapterConfig, suggestion
+from qingtiao.config import LAYER_SETS, AdapterConfig
 from qingtiao.errors import BaseModelError, ConfigError
 from qingtiao.models.base import LoadedBase, quiet_transformers
-
-# What of `AdapterConfig` a method takes; a method without a line here takes only `options`.
-_SHARED_OPTIONS: Mapping[str, Mapping[str, str]] = {
-    "lora": {"r": "r", "lora_alpha": "alpha", "lora_dropout": "dropout", "target_modules": "target_modules"},
-}
-# Not of PEFT: no layer is adapted, modules are trained whole. They are saved as PEFT saves heads, so that bundles,
-# checkpoints and vanilla PEFT read them like any adapter.
-_WHOLE = ("full", "head")
+from qingtiao.models.methods import method_named, options_of, peft_types
 
 
 def head_modules(model: Any, fresh: Collection[str]) -> list[str]:
@@ -115,25 +107,27 @@ def _embeddings(base: LoadedBase) -> str:
 def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str | None, seed: int) -> Any:
     """The base as a `PeftModel` with a new adapter; its random parts depend on `seed` alone.
 
-    The methods are those of PEFT, and two more: `full` trains every parameter, `head` the heads only.
+    The methods are those of `models.methods`: PEFT's, variants of them, `full` (every parameter) and `head`.
 
     Raises:
         ConfigError: PEFT has no such method or option, or no layer bears the names asked for.
     """
     import peft
+    from peft.utils.constants import DUMMY_TARGET_MODULES
 
-    heads = head_modules(base.model, base.fresh)
-    values = _options(config)
-    if values.get("target_modules") in LAYER_SETS:
+    method = method_named(config.method)
+    values, _ = options_of(config)
+    saved_whole = heads = head_modules(base.model, base.fresh)
+    if method.whole:
+        values["target_modules"] = DUMMY_TARGET_MODULES
+    elif values.get("target_modules") in LAYER_SETS:
         values["target_modules"] = _layers(base, heads, str(values["target_modules"]))
-    kind = _config_class(config.method)
-    saved_whole = heads
     if config.method.lower() == "full":
         saved_whole = _all_modules(base.model, wrapped=peft_task_type is not None)
     torch.manual_seed(seed)
     try:
         with quiet_transformers():
-            peft_config = kind(
+            peft_config = peft_types()[method.peft_type](
                 task_type=peft_task_type,
                 modules_to_save=saved_whole or None,
                 base_model_name_or_path=base.name,
@@ -160,44 +154,6 @@ def _all_modules(model: nn.Module, *, wrapped: bool) -> list[str]:
     """
     prefix = ".model." if wrapped else ""
     return [f"{prefix}{name}" for name, child in model.named_children() if any(True for _ in child.parameters())]
-
-
-def _config_class(method: str) -> Any:
-    from peft import PEFT_TYPE_TO_CONFIG_MAPPING, LoraConfig
-
-    known = {str(kind.value).lower(): cls for kind, cls in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
-    known |= dict.fromkeys(_WHOLE, LoraConfig)
-    if method.lower() not in known:
-        zh, en = suggestion(method.lower(), list(known))
-        raise ConfigError(
-            f"PEFT 没有方法 {method}{zh}",
-            f"PEFT has no method {method}{en}",
-            todo_zh="用 lora、full、head，或 PEFT 文档里的其它方法名。",
-            todo_en="Use lora, full, head, or another method that PEFT documents.",
-        )
-    return known[method.lower()]
-
-
-def _options(config: AdapterConfig) -> dict[str, Any]:
-    from peft.utils.constants import DUMMY_TARGET_MODULES
-
-    shared = _SHARED_OPTIONS.get(config.method.lower(), {})
-    values = {theirs: getattr(config, ours) for theirs, ours in shared.items()}
-    if isinstance(values.get("target_modules"), tuple):
-        values["target_modules"] = list(values["target_modules"])
-    fields = [field.name for field in dataclasses.fields(_config_class(config.method))]
-    if config.method.lower() in _WHOLE:
-        values, fields = {"target_modules": DUMMY_TARGET_MODULES}, []
-    for name in config.options:
-        if name not in fields:
-            zh, en = suggestion(name, fields)
-            raise ConfigError(
-                f"adapter.options.{name}：{config.method} 没有这个选项{zh}",
-                f"adapter.options.{name}: {config.method} has no such option{en}",
-                todo_zh="改正后再运行。",
-                todo_en="Correct it and run again.",
-            )
-    return {**values, **config.options}
 
 
 def trainable(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from qingtiao.config import AdapterConfig, Settings, merge, parse, read_yaml, suggestion
 from qingtiao.errors import ConfigError
+from qingtiao.models.methods import method_named
 
 _FOLDER = Path(str(resources.files("qingtiao.models"))) / "presets"
 
@@ -93,15 +94,24 @@ def preset_of_run(values: Mapping[str, Any], *, wanted: str | None) -> Preset | 
 def lay_under(preset: Preset, values: Mapping[str, Any]) -> dict[str, Any]:
     """`values`, with the preset's base and settings where they are silent.
 
-    The learning rates of presets are LoRA's: another method keeps its own.
+    The ranks and learning rates of presets are LoRA's: methods that are not like it keep their own.
+
+    Raises:
+        ConfigError: `values` name a method that does not exist.
     """
-    merged = merge({"base": {"name": preset.hub}}, preset.settings, values)
-    adapter, given = merged.get("adapter"), values.get("train")
-    method = adapter.get("method") if isinstance(adapter, Mapping) else None
-    other_method = method is not None and method != AdapterConfig().method
-    if other_method and not (isinstance(given, Mapping) and "learning_rate" in given):
-        merged = {**merged, "train": {k: v for k, v in merged["train"].items() if k != "learning_rate"}}
-    return merged
+    adapter = values.get("adapter")
+    name = adapter.get("method") if isinstance(adapter, Mapping) else None
+    method = method_named(name if isinstance(name, str) else AdapterConfig().method)
+    settings = preset.settings if method.like_lora else _but_of_lora(preset.settings, method.takes)
+    return merge({"base": {"name": preset.hub}}, settings, values)
+
+
+def _but_of_lora(settings: Mapping[str, Mapping[str, Any]], takes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """A preset's settings without the learning rate, and of the adapter's what the method `takes`."""
+    kept = {section: dict(items) for section, items in settings.items()}
+    kept["adapter"] = {name: value for name, value in kept.get("adapter", {}).items() if name in takes}
+    kept["train"] = {name: value for name, value in kept.get("train", {}).items() if name != "learning_rate"}
+    return kept
 
 
 def in_force(preset: Preset, merged: Mapping[str, Any]) -> dict[str, Any]:

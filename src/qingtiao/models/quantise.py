@@ -100,30 +100,33 @@ def dequantise(model: nn.Module) -> None:
             delattr(model, f"is_loaded_in_{how}")
 
 
+def check_quantising(how: Quantize, *, method: str) -> None:
+    """What can be said before anything is loaded.
+
+    Raises:
+        EnvironmentLack: bitsandbytes is not installed.
+        ConfigError: the method trains the layers themselves.
+    """
+    if how == "none":
+        return
+    quantised_layers()
+    if method.lower() == "full":
+        raise _unfit(method)
+
+
 def refuse_unfit(model: Any, *, method: str) -> None:
     """Check the adapter on a quantised base: it must know that the weights of its layers are packed.
 
     Raises:
-        ConfigError: the method trains the layers themselves, or reads their weights as if they were plain numbers.
+        ConfigError: the method reads them as if they were plain numbers.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     kinds = tuple(quantised_layers().LAYERS.values())
-    packed = [layer for layer in model.modules() if isinstance(layer, kinds)]
-    wrapped = [
-        layer
-        for layer in model.modules()
-        if isinstance(layer, BaseTunerLayer) and isinstance(layer.get_base_layer(), kinds)
-    ]
-    blind = [layer for layer in wrapped if not _knows_packed_weights(layer)]
-    if blind or method.lower() == "full":
-        kind = type(blind[0] if blind else packed[0]).__name__
-        raise ConfigError(
-            f"方法 {method} 用不了量化过的基座（{kind}）",
-            f"The method {method} does not work on a quantised base ({kind})",
-            todo_zh="用 --method lora，或者去掉 --quantize。",
-            todo_en="Use --method lora, or drop --quantize.",
-        )
+    for layer in model.modules():
+        adapts = isinstance(layer, BaseTunerLayer) and isinstance(layer.get_base_layer(), kinds)
+        if adapts and not _knows_packed_weights(layer):
+            raise _unfit(method)
 
 
 def weight_bytes(model: nn.Module) -> int:
@@ -156,6 +159,15 @@ def quantised_layers() -> ModuleType:
     from qingtiao.models import quantised_layers as module
 
     return module
+
+
+def _unfit(method: str) -> ConfigError:
+    return ConfigError(
+        f"方法 {method} 用不了量化过的基座：它要改动或直接读取各层的权重",
+        f"The method {method} does not work on a quantised base: it changes or reads the weights of its layers",
+        todo_zh="用 --method lora，或者去掉 --quantize。",
+        todo_en="Use --method lora, or drop --quantize.",
+    )
 
 
 def _outputs_by_inputs(layer: Any) -> torch.Tensor:

@@ -12,7 +12,7 @@ from torch import nn
 _OUTLIER = 6.0  # LLM.int8(), section 3.2: inputs above it are multiplied in full precision
 
 
-class Linear4bit(bnb.nn.Linear4bit):
+class Linear4bit(bnb.nn.Linear4bit):  # type: ignore[misc]  # it has no types
     """nf4 with double quantisation (Dettmers et al., QLoRA, 2023, section 3), computed in float32.
 
     Under autocast the product itself is bf16. Were the type left to bitsandbytes, the first input would settle it for
@@ -23,9 +23,7 @@ class Linear4bit(bnb.nn.Linear4bit):
         outputs, inputs = weight.shape
         options: dict[str, Any] = {"compress_statistics": True, "quant_type": "nf4"}
         # On "meta" nothing is drawn from the random generator for weights that are replaced at once.
-        super().__init__(
-            inputs, outputs, bias=bias is not None, compute_dtype=torch.float32, device="meta", **options
-        )
+        super().__init__(inputs, outputs, bias=bias is not None, compute_dtype=torch.float32, device="meta", **options)
         # On CPUs with bf16 instructions bitsandbytes would, after the first look at dev rows, pack the weight for a
         # kernel that rounds inputs to bf16 and passes no gradient back.
         self.support_avx512bf16_for_cpu = False
@@ -38,7 +36,7 @@ class Linear4bit(bnb.nn.Linear4bit):
         return weight.float()
 
 
-class Linear8bit(bnb.nn.Linear8bitLt):
+class Linear8bit(bnb.nn.Linear8bitLt):  # type: ignore[misc]
     """LLM.int8() (Dettmers et al., 2022): training dequantises the weight, prediction quantises the inputs too."""
 
     def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None, *, device: torch.device) -> None:

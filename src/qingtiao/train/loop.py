@@ -19,6 +19,8 @@ from qingtiao.events import Evaluated, Event, Finished, Saved, Started, Step
 from qingtiao.models.adapter import load_trainable_state, trainable, trainable_state
 from qingtiao.models.device import Precision, memory_estimate, pick_device
 from qingtiao.models.forward import Collate, Feature, autocast, length_of, run_rows
+from qingtiao.models.methods import method_named
+from qingtiao.models.quantise import parameter_count, weight_bytes
 from qingtiao.task import Chosen, Task
 from qingtiao.train.batches import epoch_batches, steps_of
 from qingtiao.train.checkpoint import (
@@ -62,7 +64,7 @@ class Plan:
         metric: Chosen,
     ) -> Self:
         """`settings` for training `rows` rows by the adapter `method`, the best model picked by `metric`."""
-        auto = resolve_auto(settings, method=method, hidden_size=hidden_size, rows=rows)
+        auto = resolve_auto(settings, rate=method_named(method).rate, hidden_size=hidden_size, rows=rows)
         given = settings.model_dump(exclude={"epochs", "learning_rate", "precision", "metric"})
         return cls(epochs=auto.epochs, learning_rate=auto.learning_rate, precision=precision, metric=metric, **given)
 
@@ -177,7 +179,8 @@ class _Loop:
     def _started(self) -> Started:
         config = self.bare.config.get_text_config()
         # Of a module that is trained whole PEFT keeps the original too.
-        parameters = sum(p.numel() for name, p in self.bare.named_parameters() if ".original_module." not in name)
+        counted = (p for name, p in self.bare.named_parameters() if ".original_module." not in name)
+        parameters = sum(parameter_count(parameter) for parameter in counted)
         moving = sum(p.numel() for p in trainable(self.bare).values())
         longest = max(length_of(feature) for feature in self.material.train_features)
         return Started(
@@ -191,7 +194,7 @@ class _Loop:
             device=str(self.accelerator.device),
             seconds_estimate=self._seconds_estimate(),
             memory_estimate=memory_estimate(
-                parameters=parameters,
+                weights=weight_bytes(self.bare),
                 trainable=moving,
                 batch_tokens=self.plan.batch_size * longest,
                 hidden_size=config.hidden_size,
