@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qingtiao.errors import ConfigError
 
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
+Quantize = Literal["none", "8bit", "4bit"]
 
 
 class Settings(BaseModel):
@@ -78,6 +79,9 @@ class BaseConfig(Settings):
     name: str = Field("mini-zh", description="mini-zh、Hub 名字或本地目录 | mini-zh, a Hub id or a local folder")
     revision: str | None = Field(None, description="Hub 上的版本 | revision on the Hub")
     max_length: int = Field(256, ge=8, le=32_768, description="最多读多少个词元 | longest input in tokens")
+    quantize: Quantize = Field(
+        "none", description="把冻结的基座量化成 8 位或 4 位，省内存 | the frozen base in 8 or 4 bits, to save memory"
+    )
 
 
 class AdapterConfig(Settings):
