@@ -66,12 +66,7 @@ def config(folder: Path, base: str, how: Any, *, task: str = "text_classificatio
         out=str(folder / (out or f"{base}-{how}-{task}")),
         base=BaseConfig(name=str(folder / base), max_length=64, quantize=how),
         adapter=AdapterConfig(dropout=0),
-        train=TrainConfig(
-            epochs=6 if base == "bert" else 3,
-            learning_rate=5e-3,
-            batch_size=8,
-            precision="bf16" if base == "bert" else "fp32",
-        ),
+        train=TrainConfig(epochs=epochs, learning_rate=5e-3, batch_size=8, precision=precision),
     )
 
 
