@@ -65,7 +65,7 @@ class Plan:
     ) -> Self:
         """`settings` for training `rows` rows by the adapter `method`, the best model picked by `metric`."""
         auto = resolve_auto(settings, rate=method_named(method).rate, hidden_size=hidden_size, rows=rows)
-        given = settings.model_dump(exclude={"epochs", "learning_rate", "precision", "metric"})
+        given = settings.model_dump(exclude={"epochs", "learning_rate", "precision", "metric", "head_start"})
         return cls(epochs=auto.epochs, learning_rate=auto.learning_rate, precision=precision, metric=metric, **given)
 
 
