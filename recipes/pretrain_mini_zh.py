@@ -7,7 +7,8 @@ One command from raw text to the shipped folder::
 `CORPUS_DIR` holds `NAME.txt.xz` files, one document a line, with `␤` for line breaks inside a document. Every text
 file below `EVAL_DIR` is held-out material: a document that shares a run of sixteen characters with it, or nearly equals
 a row of it, is dropped before anything is counted. An interrupted run continues from `--work`. A GPU is used where
-there is one.
+there is one. With `--start FOLDER` the encoder begins as the one that an earlier run wrote there, so that hours of
+several days add up; its card then tells of both.
 
 What was tried, and what each part bought, stands in `docs/mini-zh.md`.
 """
@@ -85,7 +86,34 @@ def build_model(args: argparse.Namespace) -> Pretraining:
     vectors = torch.from_numpy(np.load(args.work / "embeddings.npy"))
     torch.manual_seed(args.seed)
     config = encoder_config(len(vectors), args.width, args.depth)
-    return Pretraining(config, vectors, torch.from_numpy(np.load(args.work / "frequency.npy")))
+    model = Pretraining(config, vectors, torch.from_numpy(np.load(args.work / "frequency.npy")))
+    if args.start:
+        begin_as(model, args.start, vocabulary(args.work / "tokenizer"))
+    return model
+
+
+def vocabulary(folder: Path) -> dict[str, int]:
+    pieces: dict[str, int] = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    return pieces
+
+
+def begin_as(model: Pretraining, folder: Path, pieces: dict[str, int]) -> None:
+    """Take encoder and head from `folder`, an earlier `--out`; pieces that it lacks keep their first vectors.
+
+    Rows are matched by the piece, not by its number: a corpus that grew gives another order.
+    """
+    from safetensors.torch import load_file
+
+    state = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
+    table = state.pop("model.embeddings.tok_embeddings.weight")
+    known = vocabulary(folder)
+    encoder = {name.removeprefix("model."): t for name, t in state.items() if name.startswith("model.")}
+    encoder["embeddings.tok_embeddings.weight"] = model.encoder.embeddings.tok_embeddings.weight.detach().clone()
+    for piece, row in pieces.items():
+        if piece in known:
+            encoder["embeddings.tok_embeddings.weight"][row] = table[known[piece]]
+    model.encoder.load_state_dict(encoder)
+    model.head.load_state_dict({n.removeprefix("head."): t for n, t in state.items() if n.startswith("head.")})
 
 
 def learning_rate(peak: float, done: float, step: int) -> float:
@@ -210,9 +238,20 @@ def export(args: argparse.Namespace) -> None:
         "seed": args.seed,
         "vocabulary": {"pieces": pieces, "special": len(SPECIAL), "traditional_twins": len(twins)},
         "corpus": json.loads((args.work / "corpus.json").read_text(encoding="utf-8")),
+        "started_from": described_start(args.start) if args.start else None,
         "loss_curve": state["curve"][:: max(1, len(state["curve"]) // 40)],
     }
     (args.out / "pretraining.json").write_text(json.dumps(record, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def described_start(folder: Path) -> dict[str, Any]:
+    """Which weights were gone on with, and what those had seen."""
+    earlier = json.loads((folder / "pretraining.json").read_text(encoding="utf-8"))
+    return {
+        "sha256": hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest(),
+        **{name: earlier[name] for name in ("tokens", "steps", "seed", "loss_curve")},
+        "started_from": earlier.get("started_from"),
+    }
 
 
 def main() -> None:
@@ -221,6 +260,7 @@ def main() -> None:
     parser.add_argument("--evaluation", type=Path, help="held-out texts that must not be trained on")
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="the folder of an earlier run, to go on with its weights")
     parser.add_argument("--tokens", type=float, default=10.5e6)
     parser.add_argument("--batch-tokens", type=int, default=2048)
     parser.add_argument("--lr", type=float, default=1e-3)

@@ -50,7 +50,7 @@ def test_two_fields_are_enough() -> None:
         "lora",
         8,
         16,
-        0.05,
+        0.0,
     )
     assert (config.task, config.base.name, config.train.seed) == ("text_classification", "mini-zh", 42)
 

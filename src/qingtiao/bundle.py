@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from qingtiao.config import NormaliseConfig, Settings
+from qingtiao.config import NormaliseConfig, Quantize, Settings
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import BundleError, ConfigError
 from qingtiao.files import atomic_write_text, disk_errors_as_ours, file_sha256
@@ -27,6 +27,7 @@ from qingtiao.models.adapter import merged
 from qingtiao.models.base import LoadedBase, load_base, quiet_transformers
 from qingtiao.models.device import pick_device, pick_precision
 from qingtiao.models.processor import ImagesAndText, stored_processor, tokenizer_of
+from qingtiao.models.quantise import dequantise, quantise
 from qingtiao.models.starts import as_saved
 from qingtiao.predict import Predictor
 from qingtiao.task import Task, find_task
@@ -41,7 +42,8 @@ class BaseRecord(Settings):
 
     name: str
     revision: str | None
-    fingerprint: str
+    fingerprint: str  # of the weights in the files, whether they were quantised afterwards or not
+    quantize: Quantize = "none"
 
 
 class Manifest(Settings):
@@ -115,12 +117,14 @@ def read_manifest(folder: Path) -> Manifest:
         raise _damaged(path, str(error)) from None
 
 
-def load_bundle(folder: Path, *, base: str | None = None, merge: bool = True) -> Predictor:
+def load_bundle(folder: Path, *, base: str | None = None, merge: bool | None = None) -> Predictor:
     """The predictor of a bundle.
 
     Args:
         base: another place to take the base from; it must hold the same weights.
-        merge: fold the adapter into the base, which makes prediction faster. Logits move by rounding only.
+        merge: fold the adapter into the base, which makes prediction faster. Logits move by rounding only, but for a
+            quantised base: its layers become full float32 ones first, for nothing that was trained shall be quantised
+            again. So of a quantised base the adapter is left apart unless this is asked for.
 
     Raises:
         BundleError: the folder is not a bundle, is damaged, or does not fit its base.
@@ -138,9 +142,12 @@ def load_bundle(folder: Path, *, base: str | None = None, merge: bool = True) ->
         model_options=task.model_options(),
     )
     _refuse_another_base(folder, manifest, loaded)
+    quantised = quantise(loaded, manifest.base.quantize)
+    if quantised and merge:
+        dequantise(loaded.model)
     model = _with_adapter(folder, loaded, tensors)
     _refuse_a_changed_adapter(folder, manifest)
-    if merge:
+    if not quantised if merge is None else merge:
         model = merged(model)
     device = pick_device()
     return Predictor(

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from qingtiao.errors import ConfigError
 
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
+HeadStart = Literal["fit", "random"]
+Quantize = Literal["none", "8bit", "4bit"]
 
 
 class Settings(BaseModel):
@@ -78,6 +80,9 @@ class BaseConfig(Settings):
     name: str = Field("mini-zh", description="mini-zh、Hub 名字或本地目录 | mini-zh, a Hub id or a local folder")
     revision: str | None = Field(None, description="Hub 上的版本 | revision on the Hub")
     max_length: int = Field(256, ge=8, le=32_768, description="最多读多少个词元 | longest input in tokens")
+    quantize: Quantize = Field(
+        "none", description="把冻结的基座量化成 8 位或 4 位，省内存 | the frozen base in 8 or 4 bits, to save memory"
+    )
 
 
 class AdapterConfig(Settings):
@@ -95,7 +100,7 @@ class AdapterConfig(Settings):
     )
     r: int = Field(8, ge=1, le=1024, description="LoRA 一类的秩 | rank of LoRA and its like")
     alpha: float = Field(16, gt=0, description="LoRA 一类的缩放 | scaling numerator of LoRA and its like")
-    dropout: float = Field(0.05, ge=0, lt=1, description="LoRA 一类里的 dropout | dropout of LoRA and its like")
+    dropout: float = Field(0.0, ge=0, lt=1, description="LoRA 一类里的 dropout | dropout of LoRA and its like")
     target_modules: str | tuple[str, ...] = Field(
         "all-linear",
         description=(
@@ -120,6 +125,13 @@ class TrainConfig(Settings):
     )
     batch_size: int = Field(16, ge=1, le=4096, description="每步多少条 | examples a step, per process")
     accumulation: int = Field(1, ge=1, le=1024, description="累积几小批再更新 | micro-batches a step")
+    head_start: HeadStart = Field(
+        "fit",
+        description=(
+            "新的输出层从哪里开始：fit 先在冻结的基座上拟合，random 随机"
+            " | where a new output layer starts: fit: fitted on what the frozen base gives; random"
+        ),
+    )
     warmup: float = Field(0.06, ge=0, lt=1, description="预热占总步数的比例 | share of the steps spent warming up")
     weight_decay: float = Field(0.01, ge=0, description="权重衰减 | AdamW weight decay")
     clip: float = Field(1.0, gt=0, description="梯度范数上限 | gradient norm limit")

@@ -32,6 +32,16 @@ class Audited:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantised:
+    """`layers` of the base were quantised to `how` ("8bit" or "4bit"); the bytes are those of all its weights."""
+
+    how: str
+    layers: int
+    bytes_before: int
+    bytes_after: int
+
+
+@dataclass(frozen=True, slots=True)
 class Encoded:
     """The training rows as tokens: `cut` of `rows` were too long and lost their ends, `dropped` all they had to teach.
 
@@ -119,7 +129,7 @@ class Proved:
     max_abs_logit_difference: float
 
 
-Event = Phase | Entered | Audited | Encoded | Started | Step | Evaluated | Saved | Finished | Proved
+Event = Phase | Entered | Audited | Quantised | Encoded | Started | Step | Evaluated | Saved | Finished | Proved
 
 
 def as_json(event: Event) -> dict[str, Any]:

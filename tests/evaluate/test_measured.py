@@ -66,6 +66,7 @@ def test_the_verdict_follows_the_rows(adapter: float, baseline: float, code: str
     assert (verdict.code, verdict.against, verdict.on) == (code, "lead", "clean_test")
     assert verdict.difference_ci.low <= verdict.difference <= verdict.difference_ci.high
     assert str(verdict.n) in verdict.zh and str(verdict.n) in verdict.en
+    assert "首句基线" in verdict.zh and " 首句基线" not in verdict.zh
 
 
 def test_without_clean_rows_it_is_said() -> None:

@@ -76,6 +76,15 @@ def test_dropped_documents_are_counted_and_training_rows_are_not_held_out(tmp_pa
     assert len(kept) == 4
 
 
+def test_a_near_duplicate_too_short_to_share_a_window_is_dropped(tmp_path: Path) -> None:
+    """Twelve characters and a thirteenth: neither is long enough for a window of sixteen, nor are they equal."""
+    row, near, far = "前台客气房间也很干净整洁", "前台客气房间也很干净整洁哦", "前台客气但是隔音实在太差"
+    held_out = HeldOut(iter([row]))
+    assert not held_out.holds(near)
+    kept, dropped = uncontaminated(packed(tmp_path, "reviews", [row, near, far]), held_out)
+    assert (kept, dropped) == ([far], 2)
+
+
 @pytest.mark.slow
 def test_no_document_kept_is_a_near_duplicate_of_an_evaluation_row() -> None:
     data = os.environ.get("QINGTIAO_BENCHMARK_DATA")
@@ -115,11 +124,14 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(root: Path, *, tokens: int, work: str = "work", export: bool = False) -> None:
+def run(
+    root: Path, *, tokens: int, work: str = "work", out: str = "out", start: Path | None = None, export: bool = False
+) -> None:
     options = {
         "corpus": root / "corpus",
         "work": root / work,
-        "out": root / "out",
+        "out": root / out,
+        **({"start": start} if start else {}),
         "tokens": tokens,
         "batch-tokens": 256,
         "depth": 1,
@@ -131,6 +143,14 @@ def run(root: Path, *, tokens: int, work: str = "work", export: bool = False) ->
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", argv if export else [*argv, "--stop-after", "train"])
         pretrain_mini_zh.main()
+
+
+def prepared_again(work: Path, name: str) -> None:
+    """The prepared corpus once more, as a folder of its own."""
+    (work / name).mkdir()
+    for path in (work / "work").iterdir():
+        if path.name != "checkpoint.pt":
+            (work / name / path.name).symlink_to(path)
 
 
 def test_words_of_feeling_are_hidden_whole_and_told_to_the_pooled_vector(work: Path) -> None:
@@ -176,10 +196,7 @@ def test_a_run_cut_in_two_ends_with_the_same_weights_and_what_it_ships_loads(wor
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     for name in ("whole", "cut"):
-        (work / name).mkdir()
-        for path in (work / "work").iterdir():
-            if path.name != "checkpoint.pt":
-                (work / name / path.name).symlink_to(path)
+        prepared_again(work, name)
     run(work, tokens=4000, work="whole")
     with pytest.MonkeyPatch.context() as patch:
         # Interrupted: the rate is a function of the whole budget, so a smaller one would be another run.
@@ -209,6 +226,38 @@ def test_a_run_cut_in_two_ends_with_the_same_weights_and_what_it_ships_loads(wor
     assert torch.equal(table[traditional[0]], table[simple[1]])
     record = json.loads((work / "out" / "pretraining.json").read_text(encoding="utf-8"))
     assert record["corpus"]["reviews"]["documents"] == len(REVIEWS)
+
+
+def test_another_run_goes_on_with_what_an_earlier_one_wrote(work: Path) -> None:
+    from safetensors.torch import load_file
+
+    prepared_again(work, "earlier")
+    run(work, tokens=2000, work="earlier", out="first", export=True)
+    prepared_again(work, "later")
+    # Numbered otherwise, as by a corpus that grew; and one piece that the earlier run did not know.
+    tokenizer = work / "later" / "tokenizer"
+    described = json.loads((tokenizer / "tokenizer.json").read_text(encoding="utf-8"))
+    pieces = described["model"]["vocab"]
+    pieces["好"], pieces["吃"] = pieces["吃"], pieces["好"]
+    pieces["鑫"] = pieces.pop("皮")
+    tokenizer.unlink()
+    tokenizer.mkdir()
+    (tokenizer / "tokenizer.json").write_text(json.dumps(described, ensure_ascii=False), encoding="utf-8")
+    run(work, tokens=0, work="later", start=work / "first")
+
+    first = load_file(work / "first" / "model.safetensors")
+    later = torch.load(work / "later" / "checkpoint.pt", weights_only=True)["model"]
+    table, known = later["encoder.embeddings.tok_embeddings.weight"], pretrain_mini_zh.vocabulary(work / "first")
+    for piece in ("好", "吃", "的", "[MASK]"):
+        row = first["model.embeddings.tok_embeddings.weight"][known[piece]].float()
+        assert torch.equal(table[pieces[piece]], row), piece
+    fresh = torch.from_numpy(np.load(work / "later" / "embeddings.npy"))[pieces["鑫"]]
+    assert torch.equal(table[pieces["鑫"]], fresh)
+    assert torch.equal(later["head.dense.weight"], first["head.dense.weight"].float())
+    assert torch.equal(later["encoder.layers.0.mlp.Wi.weight"], first["model.layers.0.mlp.Wi.weight"].float())
+    earlier = json.loads((work / "first" / "pretraining.json").read_text(encoding="utf-8"))
+    assert earlier["started_from"] is None
+    assert pretrain_mini_zh.described_start(work / "first")["tokens"] == earlier["tokens"] >= 2000
 
 
 def test_a_token_that_the_counts_never_saw_has_a_finite_loss() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 import traceback
@@ -12,7 +13,7 @@ from typing import Any
 import typer
 
 from qingtiao.cli import app as app_verb
-from qingtiao.cli import audit, bases, chat, compare, demo, doctor, evaluate, predict, serve, train
+from qingtiao.cli import audit, bases, chat, compare, demo, doctor, evaluate, merge, predict, serve, train
 from qingtiao.cli.output import print_error
 from qingtiao.errors import Interrupted, QingtiaoError
 from qingtiao.language import say
@@ -27,6 +28,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "chat": chat.chat,
     "serve": serve.serve,
     "app": app_verb.app,
+    "merge": merge.merge,
     "bases": bases.bases,
     "doctor": doctor.doctor,
 }
@@ -53,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     _speak_utf8()
+    # PEFT imports bitsandbytes wherever it is installed, which then warns of a kernel that it can do without.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         build()(args=arguments)
     except KeyboardInterrupt:

@@ -47,6 +47,9 @@ Encoding = Annotated[str | None, typer.Option("--encoding", help=described(DataC
 Dev = Annotated[str | None, typer.Option("--dev", help=described(DataConfig, "dev"))]
 Test = Annotated[str | None, typer.Option("--test", help=described(DataConfig, "test"))]
 Base = Annotated[str | None, typer.Option("--base", help=described(BaseConfig, "name"))]
+Quantized = Annotated[
+    str | None, typer.Option("--quantize", metavar="8bit|4bit", help=described(BaseConfig, "quantize"))
+]
 Method = Annotated[str | None, typer.Option("--method", help=described(AdapterConfig, "method"))]
 Sample = Annotated[int | None, typer.Option("--sample", help=described(DataConfig, "sample"))]
 Seed = Annotated[int | None, typer.Option("--seed", help=described(TrainConfig, "seed"))]

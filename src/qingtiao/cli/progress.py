@@ -12,7 +12,19 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from qingtiao.cli.output import percent, stderr
 from qingtiao.errors import Interrupted
-from qingtiao.events import Audited, Encoded, Entered, Evaluated, Event, Finished, Phase, Proved, Started, Step
+from qingtiao.events import (
+    Audited,
+    Encoded,
+    Entered,
+    Evaluated,
+    Event,
+    Finished,
+    Phase,
+    Proved,
+    Quantised,
+    Started,
+    Step,
+)
 from qingtiao.language import say
 
 Result = TypeVar("Result")
@@ -118,6 +130,8 @@ class _View:
                 stderr.print(f"\n[bold]{event.number}/{event.total}  {escape(event.name)}[/]{done}")
             case Audited():
                 self._audited(event)
+            case Quantised():
+                self._quantised(event)
             case Encoded():
                 self._encoded(event)
             case Started():
@@ -138,6 +152,15 @@ class _View:
         for finding in event.report.get("findings", []):
             if finding["severity"] != "info":
                 stderr.print(f"  [yellow]![/] {escape(say(finding['what']['zh'], finding['what']['en']))}")
+
+    def _quantised(self, event: Quantised) -> None:
+        before, after = (f"{size / 2**20:,.1f} MiB" for size in (event.bytes_before, event.bytes_after))
+        stderr.print(
+            say(
+                f"  基座的 {event.layers} 层量化成 {event.how}：权重 {before} → {after}",
+                f"  {event.layers} layers of the base quantised to {event.how}: weights {before} → {after}",
+            )
+        )
 
     def _encoded(self, event: Encoded) -> None:
         if event.cut:

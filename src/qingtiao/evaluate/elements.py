@@ -108,7 +108,7 @@ def audit(about: About) -> str:
 
 def settings(about: About) -> str:
     blocks = (
-        ("底座", "Base", about.base),
+        ("基座", "Base", about.base),
         ("适配器", "Adapter", about.adapter),
         ("配置", "Config", about.config),
         ("版本", "Versions", about.versions),

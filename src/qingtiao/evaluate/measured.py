@@ -219,20 +219,21 @@ def _decide(
 def _words(code: Code, against: str, measure: Measure, found: Difference, *, rows: int) -> tuple[str, str]:
     scale, digits = (100, 1) if measure.share else (1, 3)
     gap, low, high = (f"{scale * value:+.{digits}f}" for value in (found.value, *found.interval))
-    name_zh, name_en = NAMES.get(against, (against, against))
-    gap_zh = f"{measure.zh}相差 {gap}（95% 区间 {low} 到 {high}）"
+    name_zh, name_en = NAMES.get(against, (f" {against} ", against))
+    space = " " if measure.zh[-1].isascii() else ""  # between Latin and Chinese
+    gap_zh = f"{measure.zh}{space}相差 {gap}（95% 区间 {low} 到 {high}）"
     gap_en = f"{measure.en} differs by {gap} (95% interval {low} to {high})"
     zh, en = {
         "adapter_better": (
-            f"在 {rows} 行上胜过 {name_zh.strip()}，{gap_zh}：适配器值得用。",
+            f"在 {rows} 行上胜过{name_zh}，{gap_zh}：适配器值得用。",
             f"On {rows} rows the adapter beats {name_en}; {gap_en}. It pays.",
         ),
         "baseline_better": (
-            f"在 {rows} 行上输给 {name_zh.strip()}，{gap_zh}：适配器不值得用。换更大的基座，或更多的数据。",
+            f"在 {rows} 行上输给{name_zh}，{gap_zh}：适配器不值得用。换更大的基座，或更多的数据。",
             f"On {rows} rows the adapter loses to {name_en}; {gap_en}. It does not pay: use another base or more rows.",
         ),
         "tie": (
-            f"在 {rows} 行上与 {name_zh.strip()} 不分胜负，{gap_zh}。没有证据说明适配器值得多花的力气。",
+            f"在 {rows} 行上与{name_zh}不分胜负，{gap_zh}。没有证据说明适配器值得多花的力气。",
             f"On {rows} rows the adapter and {name_en} cannot be told apart; {gap_en}. "
             "There is no evidence that the adapter repays its cost.",
         ),

@@ -114,7 +114,7 @@ def _words(code: Code, *, against: str, n: int, difference: float, interval: Int
             f"On {rows} the adapter beats {name_en}; {gap_en}. It pays.",
         ),
         "baseline_better": (
-            f"在 {n} 行上输给{name_zh}，{gap_zh}：适配器不值得用。用更便宜的基线，或换更大的底座、更多的数据。",
+            f"在 {n} 行上输给{name_zh}，{gap_zh}：适配器不值得用。用更便宜的基线，或换更大的基座、更多的数据。",
             f"On {rows} the adapter loses to {name_en}; {gap_en}. It does not pay: "
             "use the cheaper baseline, or a larger base, or more data.",
         ),

@@ -53,10 +53,10 @@ def _product_seconds(dtype: torch.dtype) -> float:
     return best
 
 
-def memory_estimate(*, parameters: int, trainable: int, batch_tokens: int, hidden_size: int, layers: int) -> int:
-    """Bytes that training is expected to need: weights, gradients and AdamW state, and kept activations.
+def memory_estimate(*, weights: int, trainable: int, batch_tokens: int, hidden_size: int, layers: int) -> int:
+    """Bytes that training is expected to need: `weights` bytes of weights, gradients, AdamW state, kept activations.
 
     Activations are taken as 34 values a token, layer and hidden unit (Korthikanti et al. 2022, section 4.1,
     without the attention maps, which SDPA does not keep), in float32.
     """
-    return 4 * parameters + 12 * trainable + 4 * 34 * batch_tokens * hidden_size * layers
+    return weights + 12 * trainable + 4 * 34 * batch_tokens * hidden_size * layers

@@ -20,6 +20,7 @@ from qingtiao.models.adapter import load_trainable_state, trainable, trainable_s
 from qingtiao.models.device import Precision, memory_estimate, pick_device
 from qingtiao.models.forward import Collate, Feature, autocast, length_of, run_rows
 from qingtiao.models.methods import method_named, options_of
+from qingtiao.models.quantise import parameter_count, weight_bytes
 from qingtiao.task import Chosen, Task
 from qingtiao.train.batches import epoch_batches, steps_of
 from qingtiao.train.checkpoint import (
@@ -68,7 +69,7 @@ class Plan:
         """`settings` for training `adapter` on `rows` rows, the best model picked by `metric`."""
         rate = method_named(adapter.method).rate
         auto = resolve_auto(settings, rate=rate, hidden_size=hidden_size, rows=rows)
-        given = settings.model_dump(exclude={"epochs", "learning_rate", "precision", "metric"})
+        given = settings.model_dump(exclude={"epochs", "learning_rate", "precision", "metric", "head_start"})
         _, own = options_of(adapter)
         return cls(
             epochs=auto.epochs,
@@ -204,7 +205,8 @@ class _Loop:
     def _started(self) -> Started:
         config = self.bare.config.get_text_config()
         # Of a module that is trained whole PEFT keeps the original too.
-        parameters = sum(p.numel() for name, p in self.bare.named_parameters() if ".original_module." not in name)
+        counted = (p for name, p in self.bare.named_parameters() if ".original_module." not in name)
+        parameters = sum(parameter_count(parameter) for parameter in counted)
         moving = sum(p.numel() for p in trainable(self.bare).values())
         longest = max(length_of(feature) for feature in self.material.train_features)
         return Started(
@@ -218,7 +220,7 @@ class _Loop:
             device=str(self.accelerator.device),
             seconds_estimate=self._seconds_estimate(),
             memory_estimate=memory_estimate(
-                parameters=parameters,
+                weights=weight_bytes(self.bare),
                 trainable=moving,
                 batch_tokens=self.plan.batch_size * longest,
                 hidden_size=config.hidden_size,

@@ -23,16 +23,18 @@ from qingtiao.errors import DataError, RunError
 from qingtiao.evaluate.html import render_html
 from qingtiao.evaluate.judging import AnyReport
 from qingtiao.evaluate.report import About
-from qingtiao.events import Audited, Encoded, Event, Finished, Phase, Proved, Started
+from qingtiao.events import Audited, Encoded, Event, Finished, Phase, Proved, Quantised, Started
 from qingtiao.files import atomic_write_text, disk_errors_as_ours, sync_folder
 from qingtiao.models.adapter import add_adapter
 from qingtiao.models.base import LoadedBase, load_base, longest_input
 from qingtiao.models.device import pick_device, pick_precision
 from qingtiao.models.methods import options_of
+from qingtiao.models.quantise import check_quantising, quantise, refuse_unfit
 from qingtiao.proof import prove
 from qingtiao.publish.card import model_card
 from qingtiao.task import Chosen, Task, choosing_score, find_task
 from qingtiao.train.checkpoint import CheckpointStore
+from qingtiao.train.head_start import start_head
 from qingtiao.train.loop import Material, Plan
 from qingtiao.train.loop import train as train_loop
 from qingtiao.train.trackers import Tracker, open_trackers
@@ -116,6 +118,7 @@ class _Run:
     def events(self, store: CheckpointStore) -> Generator[Event, None, TrainResult]:
         config = self.config
         options_of(config.adapter)  # a slip of the pen is told before the data is read
+        check_quantising(config.base.quantize, method=config.adapter.method)
         yield Phase("data")
         kind = find_task(config.task)
         metric = choosing_score(kind, config.train.metric)
@@ -126,20 +129,13 @@ class _Run:
         task.check([*prepared.dataset.dev, *prepared.dataset.test])  # refuse unknown labels before hours of work
 
         yield Phase("base")
-        set_seed(config.train.seed)
-        base = load_base(
-            config.base.name,
-            revision=config.base.revision,
-            auto_class=task.auto_class,
-            processor_class=task.processor_class,
-            model_options=task.model_options(),
-        )
-        max_length = longest_input(base, config.base.max_length)
-        model = add_adapter(base, config.adapter, peft_task_type=task.peft_task_type, seed=config.train.seed)
+        base, model, max_length = yield from self._model(task)
 
         yield Phase("train")
         material, encoded = self._material(task, base, prepared, max_length)
         yield encoded
+        if store.newest_step() == 0:  # else a checkpoint replaces every trained parameter
+            self._start_head(model, task, base, material)
         plan, identity = self._plan(base, prepared, metric), self._identity(base, prepared)
         share, seconds = 0.0, 0.0
         dev: tuple[Mapping[str, float], ...] = ()
@@ -173,6 +169,31 @@ class _Run:
         yield Proved(str(self.out / "bundle"), difference)
         return self._publish(unproved, task, report, difference)
 
+    def _model(self, task: Task) -> Generator[Event, None, tuple[LoadedBase, Any, int]]:
+        """The base, the model that is trained on it, and the longest input that it reads."""
+        settings = self.config.base
+        set_seed(self.config.train.seed)
+        base = load_base(
+            settings.name,
+            revision=settings.revision,
+            auto_class=task.auto_class,
+            processor_class=task.processor_class,
+            model_options=task.model_options(),
+        )
+        max_length = longest_input(base, settings.max_length)
+        quantised = quantise(base, settings.quantize)
+        if quantised:
+            yield Quantised(quantised.how, quantised.layers, quantised.bytes_before, quantised.bytes_after)
+        adapter = self.config.adapter
+        model = add_adapter(base, adapter, peft_task_type=task.peft_task_type, seed=self.config.train.seed)
+        if quantised:
+            refuse_unfit(model, method=adapter.method)
+        return base, model, max_length
+
+    def _base_facts(self, base: LoadedBase) -> dict[str, Any]:
+        facts = {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint}
+        return {**facts, "quantize": self.config.base.quantize}
+
     def _prepare(self) -> Prepared:
         config = self.config
         return prepare(
@@ -202,6 +223,12 @@ class _Run:
         )
         return material, encoded
 
+    def _start_head(self, model: Any, task: Task, base: LoadedBase, material: Material) -> None:
+        settings, features = self.config.train, material.train_features
+        if settings.head_start == "fit":
+            model.to(self.device)
+            start_head(model, task, features, material.collate, fresh=base.fresh, seed=settings.seed)
+
     def _plan(self, base: LoadedBase, prepared: Prepared, metric: Chosen) -> Plan:
         return Plan.of(
             self.config.train,
@@ -228,7 +255,7 @@ class _Run:
         dev: Sequence[Mapping[str, float]],
     ) -> About:
         return About(
-            base={"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint},
+            base=self._base_facts(base),
             adapter=self.config.adapter.model_dump(mode="json"),
             config=self.config.model_dump(mode="json"),
             audit=prepared.audit.as_json(),
@@ -253,7 +280,7 @@ class _Run:
             "task_state": task.state(),
             "normalise": self.config.normalise,
             "max_length": max_length,
-            "base": {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint},
+            "base": self._base_facts(base),
             "data": prepared.hashes,
             "metrics": {name: whole[name] for name in ("test", "clean_test", "verdict")},
             "versions": library_versions(),
