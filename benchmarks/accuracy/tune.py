@@ -35,6 +35,11 @@ DEV_ROWS = 1000
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
     "all-linear+embeddings": ({"target_modules": "all-linear+embeddings"}, {}),
+    "all-linear+embeddings, random head, dropout 0.05": (
+        {"target_modules": "all-linear+embeddings", "dropout": 0.05},
+        {"head_start": "random"},
+    ),
+    "rate 3e-4": ({}, {"learning_rate": 3e-4}),
     "rate 5e-4": ({}, {"learning_rate": 5e-4}),
     "rate 2e-3": ({}, {"learning_rate": 2e-3}),
     "rate 3e-3": ({}, {"learning_rate": 3e-3}),

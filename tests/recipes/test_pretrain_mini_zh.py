@@ -76,6 +76,15 @@ def test_dropped_documents_are_counted_and_training_rows_are_not_held_out(tmp_pa
     assert len(kept) == 4
 
 
+def test_a_near_duplicate_too_short_to_share_a_window_is_dropped(tmp_path: Path) -> None:
+    """Twelve characters and a thirteenth: neither is long enough for a window of sixteen, nor are they equal."""
+    row, near, far = "前台客气房间也很干净整洁", "前台客气房间也很干净整洁哦", "前台客气但是隔音实在太差"
+    held_out = HeldOut(iter([row]))
+    assert not held_out.holds(near)
+    kept, dropped = uncontaminated(packed(tmp_path, "reviews", [row, near, far]), held_out)
+    assert (kept, dropped) == ([far], 2)
+
+
 @pytest.mark.slow
 def test_no_document_kept_is_a_near_duplicate_of_an_evaluation_row() -> None:
     data = os.environ.get("QINGTIAO_BENCHMARK_DATA")
