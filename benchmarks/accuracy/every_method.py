@@ -3,8 +3,8 @@
     python benchmarks/accuracy/every_method.py --data FOLDER [--rows N] [--methods NAME ...] [--split dev --rate R]
 
 Each method runs with its defaults in a process of its own and one thread, one after the other, and adds a line to the
-results file; what stands there for the same base and rows is skipped. `--split dev` looks at the dev rows instead
-and writes no table: for choosing the rates in `qingtiao.models.methods`. `--rate` is the learning rate.
+results file; what stands there for the same base, rows and settings is skipped. `--split dev` looks at the dev rows
+instead and writes no table: for choosing the rates in `qingtiao.models.methods`. `--rate` is the learning rate.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from pathlib import Path
 
 import numpy as np
 from corpora import TASK, prepare, subset
-from methods import fine_tuned
+from methods import fine_tuned, settings_of
 from results import packed, unpacked
 from run import facts_of
 from table import HERE, bootstrap, put_between
 
 from qingtiao.config import AdapterConfig, BaseConfig, TrainConfig
+from qingtiao.errors import ConfigError
 from qingtiao.events import Event, Started, Step
 from qingtiao.models.methods import METHODS
 from qingtiao.task import find_task
@@ -50,6 +51,7 @@ class Outcome:
 
     method: str
     base: str
+    settings: str
     rows: int
     split: str
     rate: float
@@ -81,6 +83,7 @@ def carry_out(
     *,
     base: str,
     fingerprint: str,
+    settings: str,
     split: str,
     rate: float | None,
 ) -> Outcome:
@@ -104,6 +107,7 @@ def carry_out(
     return Outcome(
         method=method,
         base=fingerprint,
+        settings=settings,
         rows=len(taught),
         split=split,
         rate=told.rate,
@@ -122,11 +126,11 @@ def read(path: Path) -> Iterator[Outcome]:
 
 
 def render(outcomes: Sequence[Outcome]) -> str:
-    """The table of the newest base and number of rows, the best method first."""
+    """The table of the newest base and number of rows, of each method the newest settings; the best one first."""
     if not outcomes:
         return "还没有结果。| No results yet."
     last = outcomes[-1]
-    shown = {o.method: o for o in outcomes if (o.base, o.rows, o.split) == (last.base, last.rows, "test")}
+    shown = {o.method: o for o in outcomes if (o.base, o.rows) == (last.base, last.rows)}
     estimates = {name: bootstrap(unpacked(o.correct, o.n)[None].astype(np.int8)) for name, o in shown.items()}
     lines = [
         f"{last.rows} 训练行 training rows, {last.n} 干净测试行 clean test rows, "
@@ -164,22 +168,29 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("没有数据，跳过：用 --data 指出文件夹。| No data, skipped: name the folder with --data.")
         return
     os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    fingerprint, _, _ = facts_of(args.base)
+    fingerprint, hidden_size, _ = facts_of(args.base)
+    settings = {method: settings_of(method, hidden_size) for method in args.methods}
     prepared = prepare(CORPUS, args.data)
     taught = subset(prepared.train, args.rows, seed=0)
     judged = prepared.dev if args.split == "dev" else prepared.test
     same = {"base": args.base, "fingerprint": fingerprint, "split": args.split, "rate": args.rate}
-    done = {o.method for o in read(args.results) if (o.base, o.rows, o.split) == (fingerprint, args.rows, args.split)}
-    for method in [method for method in args.methods if method not in done or args.split == "dev"]:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-            outcome = alone.submit(carry_out, method, taught, judged, **same).result()
+    done = {(o.method, o.settings) for o in read(args.results) if (o.base, o.rows) == (fingerprint, args.rows)}
+    for method in args.methods:
+        if (method, settings[method]) in done and args.split == "test":
+            continue
+        try:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+                outcome = alone.submit(carry_out, method, taught, judged, settings=settings[method], **same).result()
+        except ConfigError as refusal:  # not every method goes onto every base
+            print(f"{method}: {refusal}", flush=True)
+            continue
         right = unpacked(outcome.correct, outcome.n).mean()
         print(f"{method} {outcome.rate:.1e}: {100 * right:.1f} ({outcome.seconds:.0f} s)", flush=True)
         if args.split == "test":
             with args.results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(outcome)) + "\n")
     if args.split == "test":
-        put_between(args.docs, BEGIN, END, render([o for o in read(args.results) if o.split == "test"]))
+        put_between(args.docs, BEGIN, END, render(list(read(args.results))))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ CASES: dict[str, tuple[Make, int, str]] = {
     "unknown method": (good("--method", "lroa"), 2, "是不是 lora"),
     "unknown option of a method": (good("--method", "dora", "--set", "method.alhpa=8"), 2, "method.alhpa"),
     "a setting that is not the method's": (good("--method", "ia3", "--set", "adapter.r=4"), 2, "adapter.r"),
+    "a method that the base cannot use": (good("--method", "prefix_tuning"), 2, "prefix_tuning"),
     "missing config": (good("--config", "no.yaml"), 2, "no.yaml"),
     "no data": (lambda f: ["train", "--out", str(f / "out")], 2, "data.train"),
     "nothing to resume": (lambda f: ["train", "--resume", "--out", str(f / "out")], 2, "out"),
@@ -84,7 +85,7 @@ CASES: dict[str, tuple[Make, int, str]] = {
 
 
 def test_the_list_of_mistakes_is_whole() -> None:
-    assert len(CASES) == 43
+    assert len(CASES) == 44
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

@@ -226,7 +226,8 @@ def merged(model: Any) -> Any:
     for name, wrapper in wrapped:
         model.set_submodule(name, wrapper.modules_to_save[wrapper.active_adapters[0]])
     try:
-        return model.merge_and_unload()
+        with quiet_transformers():  # of embeddings that were tied and were trained whole, apart
+            return model.merge_and_unload()
     except NotImplementedError:  # said by the first layer, before anything was changed
         return model
 
