@@ -87,18 +87,24 @@ def _forced(task: Task, outputs: Sequence[Output], rows: Sequence[Row]) -> dict[
 
 
 def block_of(
-    task: Task, rows: Sequence[Row], answers: Sequence[Answer], *, outputs: Sequence[Output] | None = None
+    task: Task,
+    rows: Sequence[Row],
+    answers: Sequence[Answer],
+    *,
+    outputs: Sequence[Output] | None = None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """The scores alone, as strict JSON: `n`, then each score and its interval under `<score>_ci`.
 
     Args:
+        seed: of the bootstrap; that of a run gives the intervals of its report.
         outputs: what `judge` gave, for the measures of a `TeacherForced` task.
 
     Raises:
         DataError: there are no rows, or a target cannot be judged.
     """
     if task.exclusive:
-        found: dict[str, Any] = strict_json(evaluate_block(_gold(task, rows), _probabilities(task, answers)))
+        found: dict[str, Any] = strict_json(evaluate_block(_gold(task, rows), _probabilities(task, answers), seed=seed))
         return found
     sums = (
         {**_forced(task, outputs or [], rows), **task.measure(answers, rows)}
@@ -106,7 +112,7 @@ def block_of(
         else task.measure(answers, rows)
     )
     measures = _measures(task, forced=bool(outputs))
-    measured: dict[str, Any] = strict_json(measured_block(measures, sums).as_json())
+    measured: dict[str, Any] = strict_json(measured_block(measures, sums, seed=seed).as_json())
     return measured
 
 

@@ -234,8 +234,8 @@ class _Judge:
             Contender(
                 name=name,
                 task=task_name,
-                test=block_of(task, self.rows, answers),
-                clean_test=block_of(task, self._judged(), _those(answers, clean)) if clean else None,
+                test=block_of(task, self.rows, answers, seed=self.seed),
+                clean_test=block_of(task, self._judged(), _those(answers, clean), seed=self.seed) if clean else None,
                 **costs,
             )
         )
