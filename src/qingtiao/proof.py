@@ -44,7 +44,7 @@ def prove(bundle: Path, rows: Sequence[Row], expected: Sequence[Output]) -> floa
     if answer.returncode != 0:
         raise _unproved(bundle, answer.stderr.strip()[-2000:])
     actual = [np.array(output, dtype=np.float32) for output in json.loads(answer.stdout.splitlines()[-1])]
-    difference = max((_difference(a, b) for a, b in zip(actual, expected, strict=True)), default=0.0)
+    difference = largest_difference(actual, expected)
     if not difference <= TOLERANCE:
         raise _unproved(bundle, f"max |Δlogit| = {difference}")
     return difference
@@ -60,6 +60,11 @@ def answer() -> None:
 
 def _as_json(row: Row) -> dict[str, object]:
     return {"text": row.text, "target": row.target, "place": row.place, "fields": row.fields, "parts": row.parts}
+
+
+def largest_difference(actual: Sequence[Output], expected: Sequence[Output]) -> float:
+    """Between any two figures of the same row; infinite where the shapes of one differ."""
+    return max((_difference(a, b) for a, b in zip(actual, expected, strict=True)), default=0.0)
 
 
 def _difference(actual: Output, expected: Output) -> float:

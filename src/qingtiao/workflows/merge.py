@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from qingtiao.bundle import load_bundle, read_manifest
 from qingtiao.config import DataConfig, Quantize
@@ -16,7 +13,7 @@ from qingtiao.errors import BundleError, DataError, RunError
 from qingtiao.files import disk_errors_as_ours, sync_folder
 from qingtiao.models.quantise import weight_bytes
 from qingtiao.predict import Predictor
-from qingtiao.task import Output
+from qingtiao.proof import largest_difference
 from qingtiao.types import Row
 from qingtiao.workflows.material import read_dataset
 
@@ -50,18 +47,12 @@ def merge(bundle: Path, out: Path, *, data: str | None = None) -> Merged:
     _refuse_existing(out)
     manifest = read_manifest(bundle)
     apart = load_bundle(bundle, merge=False)
-    if not hasattr(apart.model, "merge_and_unload"):
-        raise BundleError(
-            f"{bundle} 的方法没有可以合并进基座的权重",
-            f"The method of {bundle} has no weights that could be merged into the base",
-            todo_zh="直接用这个 bundle 预测。",
-            todo_en="Predict with the bundle as it is.",
-        )
     rows = _rows(apart, manifest.task, data or f"samples:{manifest.task}")
     expected = apart.judge(rows)
     del apart  # two models at once may be one too many
     merged = load_bundle(bundle, merge=True)
-    difference = _largest_difference(merged.judge(rows), expected)
+    _refuse_unmerged(bundle, merged)
+    difference = largest_difference(merged.judge(rows), expected)
     _write(out, merged)
     return Merged(str(out), manifest.base.quantize, weight_bytes(merged.model), len(rows), difference)
 
@@ -78,9 +69,16 @@ def _rows(predictor: Predictor, task: str, source: str) -> list[Row]:
     return rows
 
 
-def _largest_difference(actual: Sequence[Output], expected: Sequence[Output]) -> float:
-    pairs = zip(actual, expected, strict=True)
-    return max((float(np.abs(a - b).max()) for a, b in pairs if a.size), default=0.0)
+def _refuse_unmerged(bundle: Path, merged: Predictor) -> None:
+    from peft import PeftModel
+
+    if isinstance(merged.model, PeftModel):
+        raise BundleError(
+            f"{bundle} 的方法没有可以合并进基座的权重",
+            f"The method of {bundle} has no weights that could be merged into the base",
+            todo_zh="直接用这个 bundle 预测。",
+            todo_en="Predict with the bundle as it is.",
+        )
 
 
 def _refuse_existing(out: Path) -> None:
