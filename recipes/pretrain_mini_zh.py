@@ -86,10 +86,7 @@ def build_model(args: argparse.Namespace) -> Pretraining:
     vectors = torch.from_numpy(np.load(args.work / "embeddings.npy"))
     torch.manual_seed(args.seed)
     config = encoder_config(len(vectors), args.width, args.depth)
-    model = Pretraining(config, vectors, torch.from_numpy(np.load(args.work / "frequency.npy")))
-    if args.start:
-        begin_as(model, args.start, vocabulary(args.work / "tokenizer"))
-    return model
+    return Pretraining(config, vectors, torch.from_numpy(np.load(args.work / "frequency.npy")))
 
 
 def vocabulary(folder: Path) -> dict[str, int]:
@@ -127,6 +124,8 @@ def train(args: argparse.Namespace) -> None:
     optim = optimizer(model, args.lr)
     batches = Batches(args.work, args.batch_tokens, args.seed)
     step, tokens, curve = restore(args.work, model, optim, batches)
+    if args.start and step == 0:
+        begin_as(model, args.start, vocabulary(args.work / "tokenizer"))
     probe = [Batches(args.work, 4096, seed).draw() for seed in range(9000, 9000 + PROBES)]
     began, began_tokens, saved = time.monotonic(), tokens, time.monotonic()
     sums: dict[str, list[float]] = {}

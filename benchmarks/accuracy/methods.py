@@ -95,7 +95,6 @@ def fine_tuned(
     from qingtiao.models.base import load_base, longest_input
     from qingtiao.models.device import pick_device, pick_precision
     from qingtiao.models.forward import run_rows
-    from qingtiao.train.head_start import start_head
     from qingtiao.train.loop import Material, Plan, train
 
     set_seed(settings.seed)
@@ -118,9 +117,8 @@ def fine_tuned(
         dev_features=(),
         dev_rows=(),
         collate=lambda features: task.collate(features, loaded.tokenizer),
+        fresh=loaded.fresh if settings.head_start == "fit" else (),
     )
-    if settings.head_start == "fit":
-        start_head(model, task, material.train_features, material.collate, fresh=loaded.fresh, seed=settings.seed)
     for event in train(model, task, material, plan):
         listen(event)
     features = task.encode(test_rows, loaded.tokenizer, max_length)

@@ -147,7 +147,7 @@ def load_bundle(folder: Path, *, base: str | None = None, merge: bool | None = N
         dequantise(loaded.model)
     model = _with_adapter(folder, loaded, tensors)
     _refuse_a_changed_adapter(folder, manifest)
-    if not quantised if merge is None else merge:
+    if merge or (merge is None and not quantised):
         model = merged(model)
     device = pick_device()
     return Predictor(

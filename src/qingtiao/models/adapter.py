@@ -132,7 +132,7 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str 
         saved_whole = _told_from_prompts(saved_whole, config.method, peft_task_type)
     refuse_unconvertible(values)
     values = fitted(method.peft_type, base.model, values)
-    if config.method.lower() == "full":
+    if method.whole == "all":
         saved_whole = _all_modules(base.model, peft_task_type=peft_task_type)
     torch.manual_seed(seed)
     try:

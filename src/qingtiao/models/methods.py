@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from qingtiao.config import AdapterConfig, suggestion
 from qingtiao.errors import ConfigError
@@ -32,8 +32,8 @@ class Method:
         takes: the fields of `AdapterConfig` that are handed on; others are refused where they are set.
         rate: its learning rate, times LoRA's.
         own: options that are not PEFT's but the training loop's, with their defaults.
-        whole: no layer is adapted; modules are trained whole. They are saved as PEFT saves heads, so that bundles,
-            checkpoints and vanilla PEFT read them like any adapter.
+        whole: what is trained whole where no layer is adapted: every module, or the heads alone. They are saved as
+            PEFT saves heads, so that bundles, checkpoints and vanilla PEFT read them like any adapter.
     """
 
     peft_type: str
@@ -41,7 +41,7 @@ class Method:
     takes: tuple[str, ...] = ("target_modules",)
     rate: float = 1.0
     own: Mapping[str, float] = field(default_factory=dict)
-    whole: bool = False
+    whole: Literal["all", "heads"] | None = None
 
     @property
     def like_lora(self) -> bool:
@@ -68,8 +68,8 @@ METHODS: Mapping[str, Method] = {
     "prompt_tuning": Method("prompt_tuning", _TOKENS, takes=(), rate=10.0),
     "p_tuning": Method("p_tuning", _TOKENS, takes=()),
     # A sixth of LoRA's rate is a guess that was not tuned.
-    "full": Method("lora", takes=(), rate=1 / 6, whole=True),
-    "head": Method("lora", takes=(), whole=True),
+    "full": Method("lora", takes=(), rate=1 / 6, whole="all"),
+    "head": Method("lora", takes=(), whole="heads"),
 }
 
 

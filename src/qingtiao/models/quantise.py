@@ -22,6 +22,7 @@ from qingtiao.errors import BaseModelError, ConfigError, EnvironmentLack
 from qingtiao.models.adapter import head_modules, linear_layers
 from qingtiao.models.base import LoadedBase
 from qingtiao.models.device import pick_device
+from qingtiao.models.methods import method_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ def check_quantising(how: Quantize, *, method: str) -> None:
     if how == "none":
         return
     quantised_layers()
-    if method.lower() == "full":
+    if method_named(method).whole == "all":
         raise _unfit(method)
 
 

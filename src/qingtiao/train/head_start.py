@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from qingtiao.models.forward import Collate, Feature, run_rows
-from qingtiao.train.rehearsal import rehearse
 
 Floats = NDArray[np.float64]
 
@@ -47,16 +46,11 @@ def start_head(
         task: its `infer` runs the model.
         fresh: the parameters that the files of the base did not hold, by their names before the adapter.
         seed: draws the rows that are looked at, where there are many.
-
-    Raises:
-        ConfigError: the method cannot work on this base and task.
     """
     fit = _FITS.get(str(model.config.problem_type))
     layer = _only_new_layer(model, fresh)
     if fit is None or layer is None or "labels" not in features[0]:
         return False
-    # Where the method cannot work, running the model fails in words that are not ours.
-    rehearse(model, task, features, collate, device=layer.weight.device)
     chosen = _drawn(features, seed)
     vectors = _inputs_of(layer, model, task, chosen, collate)
     if vectors is None:

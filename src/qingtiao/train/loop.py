@@ -7,7 +7,7 @@ not a function of (settings, seed, step) is in the checkpoint, so a resumed run 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -30,6 +30,7 @@ from qingtiao.train.checkpoint import (
     load_optimizer_tensors,
     optimizer_tensors,
 )
+from qingtiao.train.head_start import start_head
 from qingtiao.train.optim import adamw, scheduled_rate, set_rate
 from qingtiao.train.ranks import RankBudget
 from qingtiao.train.rehearsal import rehearse
@@ -83,12 +84,16 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What is trained on and judged by. `dev_rows` and `dev_features` belong to one another, row by row."""
+    """What is trained on and judged by. `dev_rows` and `dev_features` belong to one another, row by row.
+
+    `fresh` names the parameters that are new and may be fitted before the first step; none: they start as they are.
+    """
 
     train_features: Sequence[Feature]
     dev_features: Sequence[Feature]
     dev_rows: Sequence[Row]
     collate: Collate
+    fresh: Collection[str] = ()
 
 
 def train(
@@ -121,7 +126,10 @@ class _Loop:
         # Precision is our own autocast: accelerate's would stay on the model after training, and be one a process.
         self.accelerator = Accelerator(mixed_precision="no", cpu=pick_device().type == "cpu")
         model.to(self.accelerator.device)
-        rehearse(model, task, material.train_features, material.collate, device=self.accelerator.device)
+        features, collate = material.train_features, material.collate
+        rehearse(model, task, features, collate, device=self.accelerator.device)
+        if store is None or store.newest_step() == 0:  # else a checkpoint replaces every trained parameter
+            start_head(model, task, features, collate, fresh=material.fresh, seed=plan.seed)
         optimizer = adamw(
             model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay, ratio_of_b=plan.ratio_of_b
         )

@@ -34,7 +34,6 @@ from qingtiao.proof import prove
 from qingtiao.publish.card import model_card
 from qingtiao.task import Chosen, Task, choosing_score, find_task
 from qingtiao.train.checkpoint import CheckpointStore
-from qingtiao.train.head_start import start_head
 from qingtiao.train.loop import Material, Plan
 from qingtiao.train.loop import train as train_loop
 from qingtiao.train.trackers import Tracker, open_trackers
@@ -134,8 +133,6 @@ class _Run:
         yield Phase("train")
         material, encoded = self._material(task, base, prepared, max_length)
         yield encoded
-        if store.newest_step() == 0:  # else a checkpoint replaces every trained parameter
-            self._start_head(model, task, base, material)
         plan, identity = self._plan(base, prepared, metric), self._identity(base, prepared)
         share, seconds = 0.0, 0.0
         dev: tuple[Mapping[str, float], ...] = ()
@@ -220,14 +217,9 @@ class _Run:
             dev_features=task.encode(prepared.judges, base.tokenizer, max_length),
             dev_rows=prepared.judges,
             collate=lambda features: task.collate(features, base.tokenizer),
+            fresh=base.fresh if self.config.train.head_start == "fit" else (),
         )
         return material, encoded
-
-    def _start_head(self, model: Any, task: Task, base: LoadedBase, material: Material) -> None:
-        settings, features = self.config.train, material.train_features
-        if settings.head_start == "fit":
-            model.to(self.device)
-            start_head(model, task, features, material.collate, fresh=base.fresh, seed=settings.seed)
 
     def _plan(self, base: LoadedBase, prepared: Prepared, metric: Chosen) -> Plan:
         return Plan.of(
