@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from accuracy.marked import put_between
 from transformers import PreTrainedTokenizerFast, Qwen3Config, Qwen3ForSequenceClassification
 
 from qingtiao.config import AdapterConfig, Quantize
-from qingtiao.files import atomic_write_text
 from qingtiao.models.adapter import add_adapter, trainable
 from qingtiao.models.base import LoadedBase
 from qingtiao.models.device import Precision, pick_device, pick_precision
@@ -122,11 +122,7 @@ def main() -> None:
     runs |= {"8bit": ("8bit", precision), "4bit": ("4bit", precision)}
     text = render(args.shape, {name: measure(args.shape, *how) for name, how in runs.items()})
     print(text)
-    before, begin, rest = args.docs.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{args.docs} 里没有两个标记 | lacks the two markers: {BEGIN} {END}")
-    atomic_write_text(args.docs, f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    put_between(args.docs, BEGIN, END, text)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -33,7 +35,7 @@ class Corpus:
 
 
 class Prepared(NamedTuple):
-    """No row of `train` equals or nearly equals a row of `dev` or `test`. Only `tune.py` looks at `dev`."""
+    """No row of `train` equals or nearly equals a row of `dev` or `test`. `dev` is for choosing settings only."""
 
     train: tuple[Row, ...]
     dev: tuple[Row, ...]
@@ -85,3 +87,14 @@ def _normalised(dataset: Dataset) -> Dataset:
     return Dataset(
         **{name: tuple(row.with_text(normaliser(row.text)) for row in rows) for name, rows in dataset.splits().items()}
     )
+
+
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, default=os.environ.get("QINGTIAO_BENCHMARK_DATA"))
+
+
+def lacks_data(folder: Path | None) -> bool:
+    """Whether no folder was named, and says so: `make bench` runs every script, one without its data is no failure."""
+    if folder is None:
+        print("没有数据，跳过：用 --data 指出文件夹。| No data, skipped: name the folder with --data.")
+    return folder is None

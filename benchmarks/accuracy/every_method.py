@@ -22,11 +22,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from corpora import TASK, prepare, subset
+from corpora import TASK, add_data_option, lacks_data, prepare, subset
+from marked import put_between
 from methods import fine_tuned, settings_of
 from results import packed, unpacked
 from run import facts_of
-from table import HERE, bootstrap, put_between
+from table import HERE, bootstrap
 
 from qingtiao.config import AdapterConfig, BaseConfig, TrainConfig
 from qingtiao.errors import ConfigError
@@ -150,7 +151,7 @@ def render(outcomes: Sequence[Outcome]) -> str:
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("QINGTIAO_BENCHMARK_DATA"))
+    add_data_option(parser)
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--docs", type=Path, default=DOCS)
     parser.add_argument("--base", default="mini-zh")
@@ -163,9 +164,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
-    if args.data is None:
-        # `make bench` runs every script: one that lacks its data is no failure.
-        print("没有数据，跳过：用 --data 指出文件夹。| No data, skipped: name the folder with --data.")
+    if lacks_data(args.data):
         return
     os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     fingerprint, hidden_size, _ = facts_of(args.base)

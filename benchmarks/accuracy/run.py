@@ -18,7 +18,7 @@ from pathlib import Path
 
 import results
 import table
-from corpora import CORPORA, SIZES, Size
+from corpora import CORPORA, SIZES, Size, add_data_option, lacks_data
 from methods import METHODS, TRAINED_BASES, settings_of
 from work import Setting, carry_out, plan_runs
 
@@ -31,7 +31,7 @@ def size(text: str) -> Size:
 
 def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("QINGTIAO_BENCHMARK_DATA"))
+    add_data_option(parser)
     parser.add_argument("--results", type=Path, default=table.RESULTS)
     parser.add_argument("--docs", type=Path, default=table.DOCS)
     parser.add_argument("--base", default="mini-zh", help="the base of lora and full")
@@ -46,9 +46,7 @@ def arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
-    if args.data is None:
-        # `make bench` runs every script: one that lacks its data is no failure.
-        print("没有数据，跳过：用 --data 指出文件夹。| No data, skipped: name the folder with --data.")
+    if lacks_data(args.data):
         return
     deadline = time.monotonic() + 60 * args.minutes
     # The workers inherit it, and read it before any of our code runs there.

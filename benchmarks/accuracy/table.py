@@ -15,12 +15,12 @@ from typing import NamedTuple
 
 import numpy as np
 from corpora import CORPORA, SIZES, Size
+from marked import put_between
 from methods import METHODS, TRAINED_BASES, UNTRAINED
 from numpy.typing import NDArray
 from results import Result, read
 
 from qingtiao.evaluate.stats import LEVEL, RESAMPLES, Interval
-from qingtiao.files import atomic_write_text
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results.jsonl"
@@ -90,15 +90,6 @@ def render(results: Iterable[Result]) -> str:
 def write(results: Path, docs: Path) -> None:
     """Put the tables of `results` between the markers in `docs`; the rest of the page stays."""
     put_between(docs, BEGIN, END, render(read(results)))
-
-
-def put_between(docs: Path, begin: str, end: str, text: str) -> None:
-    """Write `text` between the two marks in `docs`."""
-    before, first, rest = docs.read_text(encoding="utf-8").partition(begin)
-    _, second, after = rest.partition(end)
-    if not (first and second):
-        raise SystemExit(f"{docs} 里没有两个标记 | lacks the two markers: {begin} {end}")
-    atomic_write_text(docs, f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def _block(name: str, cells: Cells) -> str:

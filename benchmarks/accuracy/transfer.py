@@ -10,13 +10,12 @@ with another emotion alone, with none or with both sides is left out.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpora import CORPORA, TASK
+from corpora import CORPORA, TASK, add_data_option, lacks_data
 from methods import snownlp_says_positive
 from results import Bools
 
@@ -112,13 +111,12 @@ def demo_bundle(out: Path) -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("QINGTIAO_BENCHMARK_DATA"))
+    add_data_option(parser)
     parser.add_argument("--out", type=Path, default=Path("runs/transfer"), help="where the demo is trained")
     parser.add_argument("--bundle", type=Path, help="a bundle of the demo that is there already")
     parser.add_argument("--rows", type=int, default=_MOST_ROWS, help="at most so many rows of a set, seeded")
     args = parser.parse_args()
-    if args.data is None:
-        print("没有数据，跳过：用 --data 指出文件夹。| No data, skipped: name the folder with --data.")
+    if lacks_data(args.data):
         return
     from qingtiao.bundle import load_bundle
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from corpora import CORPORA, TASK, prepare, subset
+from corpora import CORPORA, TASK, add_data_option, lacks_data, prepare, subset
 from methods import fine_tuned
 from results import drop_torn_line
 from run import facts_of
@@ -83,7 +83,7 @@ def score(variant: str, name: str, size: int, seed: int, folder: Path, base: str
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("QINGTIAO_BENCHMARK_DATA"))
+    add_data_option(parser)
     parser.add_argument("--results", type=Path, default=HERE / "tuning.jsonl")
     parser.add_argument("--base", default="mini-zh")
     parser.add_argument("--only", nargs="+", choices=CORPORA, default=["chnsenticorp", "smp2020_emotion"])
@@ -92,8 +92,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--jobs", type=int, default=1)
     args = parser.parse_args(argv)
-    if args.data is None:
-        print("没有数据，跳过：用 --data 指出文件夹。| No data, skipped: name the folder with --data.")
+    if lacks_data(args.data):
         return
     os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     fingerprint, _, _ = facts_of(args.base)
