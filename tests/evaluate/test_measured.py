@@ -12,6 +12,7 @@ from qingtiao.errors import DataError
 from qingtiao.evaluate.elements import shown_spans
 from qingtiao.evaluate.html import render_html
 from qingtiao.evaluate.measured import Judged, MeasuredReport, build_measured_report
+from qingtiao.evaluate.measured_verdict import decide_measured
 from qingtiao.evaluate.measures import Measure, mean_of
 from qingtiao.evaluate.report import About
 
@@ -67,6 +68,24 @@ def test_the_verdict_follows_the_rows(adapter: float, baseline: float, code: str
     assert verdict.difference_ci.low <= verdict.difference <= verdict.difference_ci.high
     assert str(verdict.n) in verdict.zh and str(verdict.n) in verdict.en
     assert "首句基线" in verdict.zh and " 首句基线" not in verdict.zh
+
+
+@pytest.mark.parametrize(
+    ("retrieved", "code", "against", "by", "also"),
+    [
+        (0.9, "baseline_better", "retrieval", "error", "和没训练过的基座比胜出"),
+        (0.7, "tie", "retrieval", "error", "和没训练过的基座比胜出"),
+        (0.2, "adapter_better", "base", "overlap", "和照搬最像的问题的回答比胜出"),
+    ],
+)
+def test_a_baseline_without_the_first_measure_counts_by_the_one_it_has(
+    retrieved: float, code: str, against: str, by: str, also: str
+) -> None:
+    """Of a retrieved answer there is no likelihood; it may be the better answer all the same."""
+    others = {"base": sums(0.4, 300, 2), "retrieval": {"error": sums(retrieved, 300, 3)["error"]}}
+    verdict = decide_measured(MEASURES, sums(0.7, 300, 1), others, on="clean_test", seed=0)
+    assert (verdict.code, verdict.against, verdict.metric) == (code, against, by)
+    assert also in verdict.zh and "Besides, it is ahead of" in verdict.en
 
 
 def test_without_clean_rows_it_is_said() -> None:

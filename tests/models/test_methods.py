@@ -16,13 +16,14 @@ from architectures import ARCHITECTURES, PEFT_TASK_TYPES, load_options, save_arc
 from bases import save_base
 
 from qingtiao.bundle import load_bundle, save_bundle
-from qingtiao.config import AdapterConfig, NormaliseConfig
+from qingtiao.config import AdapterConfig, NormaliseConfig, Quantize
 from qingtiao.errors import ConfigError
 from qingtiao.events import Step
 from qingtiao.models.adapter import add_adapter, trainable, trainable_state
 from qingtiao.models.base import LoadedBase, load_base
 from qingtiao.models.forward import run_rows
 from qingtiao.models.methods import METHODS, method_named, option_names, peft_types
+from qingtiao.models.quantise import quantise
 from qingtiao.task import Chosen, Task, find_task, task_names
 from qingtiao.train.checkpoint import CheckpointStore
 from qingtiao.train.loop import Material, Plan, train
@@ -70,15 +71,18 @@ class Setting:
     task: Task
     rows: list[Any]
 
-    def base(self) -> LoadedBase:
+    def base(self, method: str = "lora") -> LoadedBase:
+        """As `method` takes it: LoftQ wants it quantised."""
         set_seed(0)
-        return load_base(
+        base = load_base(
             self.folder,
             revision=None,
             auto_class=self.task.auto_class,
             processor_class=self.task.processor_class,
             model_options=self.task.model_options(),
         )
+        quantise(base, quantised_for(method), adapter=AdapterConfig(method=method))
+        return base
 
     def material(self, base: LoadedBase) -> Material:
         features = self.task.encode(self.rows[:ROWS], base.tokenizer, LENGTH)
@@ -96,6 +100,10 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return Setting(name, str(folder), kind.fit(rows, kind.Options()), rows)
 
     return of
+
+
+def quantised_for(method: str) -> Quantize:
+    return "4bit" if method == "loftq" else "none"
 
 
 def adapted(base: LoadedBase, task: Task, **settings: Any) -> Any:
@@ -119,13 +127,14 @@ def judged(model: Any, task: Task, material: Material) -> list[Any]:
     return run_rows(model, material.train_features, material.collate, task.judge, device=CPU, precision="fp32")
 
 
-def save(folder: Path, model: Any, base: LoadedBase, setting: Setting) -> Path:
+def save(folder: Path, model: Any, base: LoadedBase, setting: Setting, *, method: str = "lora") -> Path:
+    facts = {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint}
     manifest = {
         "task": setting.name,
         "task_state": setting.task.state(),
         "normalise": NormaliseConfig(),
         "max_length": LENGTH,
-        "base": {"name": base.name, "revision": base.revision, "fingerprint": base.fingerprint},
+        "base": {**facts, "quantize": quantised_for(method)},
         "data": {},
         "metrics": {},
         "versions": {},
@@ -139,15 +148,15 @@ def furthest(some: list[Any], others: list[Any]) -> float:
 
 
 def test_the_pairs_are_counted() -> None:
-    assert (len(METHODS), len(task_names())) == (16, 11)
+    assert (len(METHODS), len(task_names())) == (17, 11)
     assert set(PAIRS) >= REFUSED
-    assert (len(TRAINED), len(REFUSED)) == (163, 13)
+    assert (len(TRAINED), len(REFUSED)) == (174, 13)
 
 
 @pytest.mark.parametrize(("name", "method"), TRAINED)
 def test_it_trains_comes_back_and_merges(name: str, method: str, setting: Any, tmp_path: Path) -> None:
     mine: Setting = setting(name)
-    base = mine.base()
+    base = mine.base(method)
     model = adapted(base, mine.task, method=method)
     material = mine.material(base)
     before, loss = judged(model, mine.task, material), loss_of(model, mine.task, material)
@@ -156,10 +165,10 @@ def test_it_trains_comes_back_and_merges(name: str, method: str, setting: Any, t
     assert loss_of(model, mine.task, material) < loss
     after = judged(model, mine.task, material)
     assert furthest(before, after) > 1e-4
-    bundle = save(tmp_path / "bundle", model, base, mine)
+    bundle = save(tmp_path / "bundle", model, base, mine, method=method)
     reloaded = load_bundle(bundle, merge=False).model
     assert furthest(judged(reloaded, mine.task, material), after) < 1e-5
-    merged = load_bundle(bundle).model
+    merged = load_bundle(bundle, merge=True).model
     assert hasattr(merged, "peft_config") == (method in UNMERGED)
     assert furthest(judged(merged, mine.task, material), after) < 1e-4
 

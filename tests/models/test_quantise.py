@@ -195,7 +195,60 @@ def test_methods_that_do_not_are_refused(bert: str) -> None:
     with pytest.raises(ConfigError, match="loha"):
         refuse_unfit(model, method="loha")
     with pytest.raises(ConfigError, match="full"):
-        check_quantising("4bit", method="full")
+        check_quantising("4bit", AdapterConfig(method="full"))
+
+
+@pytest.mark.parametrize("how", BITS)
+def test_loftq_begins_where_quantising_lost_least(how: Any, kind: tuple[str, str, str]) -> None:
+    """Each layer computes with the nearest matrix to its weight that lies one of the rank away from the packed one."""
+    _, auto_class, folder = kind
+    base, adapter = load(folder, auto_class), AdapterConfig(method="loftq", r=4, alpha=12)
+    weights = {name: _full(layer) for name, layer in base.model.named_modules() if name in quantisable(base)}
+    quantise(base, how, adapter=adapter)
+    lost = {name: weights[name] - layer.full() for name, layer in packed(base.model).items()}
+    model = add_adapter(base, adapter, peft_task_type=PEFT_TASK_TYPES[auto_class], seed=0)
+    layers = {name.partition("base_model.model.")[2]: m for name, m in model.named_modules() if hasattr(m, "lora_A")}
+    assert layers.keys() == lost.keys()
+    for name, layer in layers.items():
+        left = torch.linalg.matrix_norm(lost[name] - layer.get_delta_weight("default"))
+        best = torch.linalg.svdvals(lost[name])[4:].norm()
+        assert best - 1e-6 <= left <= 1.01 * best < torch.linalg.matrix_norm(lost[name]), name
+        assert layer.get_base_layer().error is None
+
+
+def _full(layer: Any) -> torch.Tensor:
+    weight: torch.Tensor = layer.weight.detach().clone()
+    return weight if isinstance(layer, torch.nn.Linear) else weight.T
+
+
+def test_loftq_draws_nothing_from_the_random_numbers_of_the_run(bert: str) -> None:
+    base = load(bert)
+    drawn = torch.get_rng_state()
+    quantise(base, "4bit", adapter=AdapterConfig(method="loftq"))
+    assert torch.equal(torch.get_rng_state(), drawn)
+
+
+def test_loftq_needs_a_quantised_base(bert: str) -> None:
+    adapter = AdapterConfig(options={"init_lora_weights": "loftq"})
+    with pytest.raises(ConfigError, match="--quantize 4bit"):
+        check_quantising("none", adapter)
+    with pytest.raises(ConfigError, match="--quantize 4bit"):
+        add_adapter(load(bert), adapter, peft_task_type="SEQ_CLS", seed=0)
+
+
+@pytest.mark.parametrize("option", [{"use_dora": True}, {"rank_pattern": {"query": 2}}])
+def test_loftq_refuses_what_it_cannot_start(option: dict[str, Any], bert: str) -> None:
+    adapter = AdapterConfig(method="loftq", options=option)
+    base = load(bert)
+    quantise(base, "4bit", adapter=adapter)
+    with pytest.raises(ConfigError, match=next(iter(option))):
+        add_adapter(base, adapter, peft_task_type="SEQ_CLS", seed=0)
+
+
+@pytest.mark.parametrize("adapter", [{"method": "pissa"}, {"options": {"init_lora_weights": "olora"}}])
+def test_methods_that_change_the_base_are_refused_before_it_is_loaded(adapter: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="量化过的基座"):
+        check_quantising("8bit", AdapterConfig(**adapter))
 
 
 def test_a_base_without_such_layers_is_refused(bert: str) -> None:
@@ -210,8 +263,8 @@ def test_without_bitsandbytes_the_error_says_what_to_install(monkeypatch: pytest
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else find(name))
     with pytest.raises(EnvironmentLack, match=r"pip install 'qingtiao\[quant\]'"):
-        check_quantising("4bit", method="lora")
-    check_quantising("none", method="lora")
+        check_quantising("4bit", AdapterConfig())
+    check_quantising("none", AdapterConfig())
 
 
 @pytest.fixture(scope="module")

@@ -13,13 +13,10 @@ import numpy as np
 
 from qingtiao.answers import Span
 from qingtiao.errors import DataError
-from qingtiao.evaluate.measures import Difference, Measure, difference, interval
-from qingtiao.evaluate.metrics import Floats
+from qingtiao.evaluate.measured_verdict import MeasuredVerdict, Sums, decide_measured
+from qingtiao.evaluate.measures import Measure, interval
 from qingtiao.evaluate.report import NO_CLEAN_ROWS, WORST_ERRORS, About, Bools, strict_json
 from qingtiao.evaluate.stats import Interval
-from qingtiao.evaluate.verdict import NAMES, SIGNIFICANCE, SMALL_N, Code
-
-Sums = Mapping[str, Floats]  # by measure: the numbers it sums over, shape (rows, k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +50,6 @@ class MeasuredScores:
 
     def as_json(self) -> dict[str, Any]:
         return {"test": self.test.as_json(), "clean_test": self.clean_test.as_json() if self.clean_test else None}
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredVerdict:
-    """The adapter against the `against` baseline by `metric`; a positive difference speaks for the adapter."""
-
-    code: Code
-    zh: str
-    en: str
-    on: Literal["clean_test", "test"]
-    against: str
-    metric: str
-    n: int
-    p: float
-    difference: float
-    difference_ci: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +151,12 @@ def build_measured_report(
     scores = _scores(measures, sums, judged.clean, seed=seed)
     clean = judged.clean if judged.clean.any() else np.ones_like(judged.clean)
     on: Literal["clean_test", "test"] = "clean_test" if judged.clean.any() else "test"
-    first = measures[0]
     return MeasuredReport(
         measures=tuple(measures),
-        verdict=_decide(
-            first,
-            sums[first.name][clean],
-            {name: other[first.name][clean] for name, other in baselines.items() if first.name in other},
+        verdict=decide_measured(
+            measures,
+            _of(sums, clean),
+            {name: _of(other, clean) for name, other in baselines.items()},
             on=on,
             seed=seed,
         ),
@@ -192,56 +172,11 @@ def _scores(measures: Sequence[Measure], sums: Sums, clean: Bools, *, seed: int)
     test = measured_block(measures, sums, seed=seed)
     if not clean.any():
         return MeasuredScores(test, None)
-    return MeasuredScores(test, measured_block(measures, {name: rows[clean] for name, rows in sums.items()}, seed=seed))
+    return MeasuredScores(test, measured_block(measures, _of(sums, clean), seed=seed))
 
 
-def _decide(
-    measure: Measure,
-    adapter: Floats,
-    baselines: Mapping[str, Floats],
-    *,
-    on: Literal["clean_test", "test"],
-    seed: int,
-) -> MeasuredVerdict:
-    sign = 1 if measure.higher_is_better else -1
-    against = max(baselines, key=lambda name: sign * measure.value(baselines[name]))
-    found = difference(measure, adapter, baselines[against], seed=seed)
-    code: Code = "tie"
-    if found.p < SIGNIFICANCE:
-        code = "adapter_better" if found.value > 0 else "baseline_better"
-    zh, en = _words(code, against, measure, found, rows=len(adapter))
-    if on == "test":
-        zh += "注意：没有干净的测试行，结论偏乐观。"
-        en += " Beware: there are no clean test rows, which flatters both."
-    return MeasuredVerdict(code, zh, en, on, against, measure.name, len(adapter), found.p, found.value, found.interval)
-
-
-def _words(code: Code, against: str, measure: Measure, found: Difference, *, rows: int) -> tuple[str, str]:
-    scale, digits = (100, 1) if measure.share else (1, 3)
-    gap, low, high = (f"{scale * value:+.{digits}f}" for value in (found.value, *found.interval))
-    name_zh, name_en = NAMES.get(against, (f" {against} ", against))
-    space = " " if measure.zh[-1].isascii() else ""  # between Latin and Chinese
-    gap_zh = f"{measure.zh}{space}相差 {gap}（95% 区间 {low} 到 {high}）"
-    gap_en = f"{measure.en} differs by {gap} (95% interval {low} to {high})"
-    zh, en = {
-        "adapter_better": (
-            f"在 {rows} 行上胜过{name_zh}，{gap_zh}：适配器值得用。",
-            f"On {rows} rows the adapter beats {name_en}; {gap_en}. It pays.",
-        ),
-        "baseline_better": (
-            f"在 {rows} 行上输给{name_zh}，{gap_zh}：适配器不值得用。换更大的基座，或更多的数据。",
-            f"On {rows} rows the adapter loses to {name_en}; {gap_en}. It does not pay: use another base or more rows.",
-        ),
-        "tie": (
-            f"在 {rows} 行上与{name_zh}不分胜负，{gap_zh}。没有证据说明适配器值得多花的力气。",
-            f"On {rows} rows the adapter and {name_en} cannot be told apart; {gap_en}. "
-            "There is no evidence that the adapter repays its cost.",
-        ),
-    }[code]
-    if rows < SMALL_N:
-        zh += f"只有 {rows} 行，更小的差别看不出来：结论前请多准备测试数据。"
-        en += f" With only {rows} rows smaller gaps cannot be seen: gather more before you conclude."
-    return zh, en
+def _of(sums: Sums, rows: Bools) -> Sums:
+    return {name: values[rows] for name, values in sums.items()}
 
 
 def judge_of_rows(measures: Sequence[Measure]) -> Measure:

@@ -13,7 +13,14 @@ from qingtiao.errors import BaseModelError, ConfigError
 from qingtiao.models.base import LoadedBase, quiet_transformers
 from qingtiao.models.fitting import fitted
 from qingtiao.models.methods import method_named, options_of, peft_types
-from qingtiao.models.starts import changes_the_base, keep_starts, refuse_unconvertible
+from qingtiao.models.starts import (
+    changes_the_base,
+    error_rank,
+    for_peft,
+    keep_starts,
+    refuse_unconvertible,
+    take_up_errors,
+)
 
 # The task types for which PEFT marks heads as trainable from outside of the base.
 _PEFT_KNOWS_HEADS = ("SEQ_CLS", "TOKEN_CLS")
@@ -141,7 +148,7 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str 
                 task_type=peft_task_type,
                 modules_to_save=saved_whole or None,
                 base_model_name_or_path=base.name,
-                **values,
+                **for_peft(values),
             )
             model = peft.get_peft_model(base.model, peft_config)
     except (TypeError, ValueError) as error:
@@ -155,6 +162,8 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str 
     _refuse_what_trains_nothing(model, base, config.method)
     if changes_the_base(values):
         keep_starts(model)
+    if error_rank(values):
+        take_up_errors(model)
     # PEFT rewrites this to the local path; the bundle names the base as the user did.
     model.peft_config["default"].base_model_name_or_path = base.name
     return model

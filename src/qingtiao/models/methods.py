@@ -20,7 +20,7 @@ _SHORT = ("alpha", "dropout")
 # Of PEFT's fields those that we settle ourselves.
 _OURS = (
     *("modules_to_save", "inference_mode", "peft_type", "task_type", "base_model_name_or_path", "revision"),
-    *("auto_mapping", "peft_version", "total_step"),
+    *("auto_mapping", "peft_version", "total_step", "loftq_config"),
 )
 
 
@@ -57,6 +57,7 @@ METHODS: Mapping[str, Method] = {
     "rslora": Method("lora", {"use_rslora": True}, takes=_OF_LORA),
     "dora": Method("lora", {"use_dora": True}, takes=_OF_LORA),
     "pissa": Method("lora", {"init_lora_weights": "pissa"}, takes=_OF_LORA),
+    "loftq": Method("lora", {"init_lora_weights": "loftq"}, takes=_OF_LORA),
     "loraplus": Method("lora", takes=_OF_LORA, rate=0.5, own={"loraplus_lr_ratio": 16.0}),
     "adalora": Method("adalora", {"target_r": 8, "lora_alpha": 16.0, "lora_dropout": 0.05}, rate=2.0),
     "ia3": Method("ia3", rate=10.0),

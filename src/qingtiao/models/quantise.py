@@ -17,12 +17,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from qingtiao.config import Quantize
+from qingtiao.config import AdapterConfig, Quantize
 from qingtiao.errors import BaseModelError, ConfigError, EnvironmentLack
 from qingtiao.models.adapter import head_modules, linear_layers
 from qingtiao.models.base import LoadedBase
 from qingtiao.models.device import pick_device
-from qingtiao.models.methods import method_named
+from qingtiao.models.methods import method_named, options_of
+from qingtiao.models.starts import changes_the_base, error_rank, without_error
+
+_OVERSAMPLED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +38,14 @@ class Quantisation:
     bytes_after: int
 
 
-def quantise(base: LoadedBase, how: Quantize) -> Quantisation | None:
+def quantise(base: LoadedBase, how: Quantize, *, adapter: AdapterConfig | None = None) -> Quantisation | None:
     """Quantise the layers of `base.model` in place; None for "none".
 
     Source: Dettmers et al., QLoRA, 2023 (4bit) and LLM.int8(), 2022 (8bit), as bitsandbytes implements them.
+
+    Args:
+        adapter: what will be put on it. If that begins at the error of quantising, each layer keeps a factorisation
+            of its error until then; afterwards the weight that it would be the error of is gone.
 
     Raises:
         EnvironmentLack: bitsandbytes is not installed.
@@ -47,6 +54,7 @@ def quantise(base: LoadedBase, how: Quantize) -> Quantisation | None:
     if how == "none":
         return None
     kind, device = quantised_layers().LAYERS[how], pick_device()
+    rank = error_rank(options_of(adapter)[0]) if adapter else 0
     names = quantisable(base)
     if not names:
         raise BaseModelError(
@@ -58,7 +66,10 @@ def quantise(base: LoadedBase, how: Quantize) -> Quantisation | None:
     before = weight_bytes(base.model)
     for name in names:
         layer = base.model.get_submodule(name)
-        quantised = kind(_outputs_by_inputs(layer), layer.bias, device=device)
+        weight = _outputs_by_inputs(layer)
+        quantised = kind(weight, layer.bias, device=device)
+        if rank:
+            quantised.error = _factorised(weight.to(device) - quantised.full(), rank)
         base.model.set_submodule(name, quantised.train(layer.training))
     # PEFT asks the model whether it may find such layers.
     setattr(base.model, f"is_loaded_in_{how}", True)
@@ -101,18 +112,21 @@ def dequantise(model: nn.Module) -> None:
             delattr(model, f"is_loaded_in_{how}")
 
 
-def check_quantising(how: Quantize, *, method: str) -> None:
+def check_quantising(how: Quantize, adapter: AdapterConfig) -> None:
     """What can be said before anything is loaded.
 
     Raises:
         EnvironmentLack: bitsandbytes is not installed.
-        ConfigError: the method trains the layers themselves.
+        ConfigError: the method trains or changes the layers themselves, or needs them quantised and they are not.
     """
+    values, _ = options_of(adapter)
     if how == "none":
+        if error_rank(values):
+            raise without_error()
         return
     quantised_layers()
-    if method_named(method).whole == "all":
-        raise _unfit(method)
+    if method_named(adapter.method).whole == "all" or changes_the_base(values):
+        raise _unfit(adapter.method)
 
 
 def refuse_unfit(model: Any, *, method: str) -> None:
@@ -175,6 +189,19 @@ def _outputs_by_inputs(layer: Any) -> torch.Tensor:
     """The weight of a Linear; that of a Conv1D, which holds it the other way round."""
     weight: torch.Tensor = layer.weight.detach().float()
     return weight if isinstance(layer, nn.Linear) else weight.T
+
+
+def _factorised(error: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Factors of `error` of shapes (outputs, rank) and (rank, inputs), their product nearly the nearest to it.
+
+    Source: Halko, Martinsson & Tropp, 2011, algorithm 5.1 with four power iterations.
+    """
+    # Drawn from a seed of its own, so that nothing else that a run draws depends on the method.
+    with torch.random.fork_rng(devices=[error.device] if error.is_cuda else []):
+        torch.manual_seed(0)
+        left, sizes, right = torch.svd_lowrank(error, q=min(rank + _OVERSAMPLED, *error.shape), niter=4)
+    root = sizes[:rank].sqrt()
+    return left[:, :rank] * root, (right[:, :rank] * root).T
 
 
 def _held(part: torch.Tensor) -> Iterator[torch.Tensor]:

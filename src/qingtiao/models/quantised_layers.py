@@ -9,6 +9,9 @@ import torch
 from bitsandbytes.functional import dequantize_4bit, int8_vectorwise_dequant
 from torch import nn
 
+# (outputs, rank) and (rank, inputs): what quantising took from the weight, see `quantise`.
+Factors = tuple[torch.Tensor, torch.Tensor]
+
 _OUTLIER = 6.0  # LLM.int8(), section 3.2: inputs above it are multiplied in full precision
 
 
@@ -18,6 +21,8 @@ class Linear4bit(bnb.nn.Linear4bit):  # type: ignore[misc]  # it has no types
     Under autocast the product itself is bf16. Were the type left to bitsandbytes, the first input would settle it for
     good, and a model that was trained under autocast would not compute what the same model does when it is loaded.
     """
+
+    error: Factors | None = None
 
     def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None, *, device: torch.device) -> None:
         outputs, inputs = weight.shape
@@ -38,6 +43,8 @@ class Linear4bit(bnb.nn.Linear4bit):  # type: ignore[misc]  # it has no types
 
 class Linear8bit(bnb.nn.Linear8bitLt):  # type: ignore[misc]
     """LLM.int8() (Dettmers et al., 2022): training dequantises the weight, prediction quantises the inputs too."""
+
+    error: Factors | None = None
 
     def __init__(self, weight: torch.Tensor, bias: nn.Parameter | None, *, device: torch.device) -> None:
         outputs, inputs = weight.shape

@@ -1,10 +1,11 @@
-"""Adapters that begin by changing the base (PiSSA, OLoRA), saved so that they fit the base as its files hold it.
+"""Adapters that do not begin at zero, saved as plain LoRA that fits the base as its files hold it.
 
-Such a method takes a part of each weight W into its matrices B₀A₀ and leaves the rest in the layer. What was trained
+PiSSA and OLoRA take a part of each weight W into their matrices B₀A₀ and leave the rest in the layer. What was trained
 is W − s·B₀A₀ + s·BA. Put beside one another, [B, −B₀] and [A; A₀] are plain LoRA of twice the rank on W itself: no
-decomposition has to come out alike on another machine.
+decomposition has to come out alike on another machine (Meng et al., PiSSA, 2024, appendix C).
 
-Source: Meng et al., PiSSA, 2024, appendix C.
+LoftQ takes up what quantising lost, s·B₀A₀ ≈ W − Q(W), and leaves Q(W) alone (Li et al., LoftQ, 2023, algorithm 1 with
+one step). Its later steps quantise W − s·B₀A₀, which could not be had from the files of the base again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from qingtiao.errors import ConfigError
 
 _CHANGE_THE_BASE = ("pissa", "olora")
+_LOFTQ = "loftq"
 _A, _B = "start_of_a", "start_of_b"
 
 
@@ -29,7 +31,7 @@ def refuse_unconvertible(values: Mapping[str, Any]) -> None:
         ConfigError: what is trained could not be written as plain LoRA.
     """
     also = [name for name in ("use_dora", "rank_pattern", "alpha_pattern") if values.get(name)]
-    if changes_the_base(values) and also:
+    if (changes_the_base(values) or error_rank(values)) and also:
         how = values["init_lora_weights"]
         raise ConfigError(
             f"{how} 不能和 {also[0]} 一起用：保存下来的适配器会对不上原来的基座",
@@ -43,6 +45,48 @@ def changes_the_base(values: Mapping[str, Any]) -> bool:
     """Whether LoRA with these options takes a part of the weights out of the base."""
     how = values.get("init_lora_weights")
     return isinstance(how, str) and how.lower().startswith(_CHANGE_THE_BASE)
+
+
+def error_rank(values: Mapping[str, Any]) -> int:
+    """At which rank LoRA with these options takes up the error of quantising; 0 if it does not."""
+    return int(values["r"]) if str(values.get("init_lora_weights")).lower() == _LOFTQ else 0
+
+
+def for_peft(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options without the start that is made here: PEFT would quantise the layers once more, its own way."""
+    return {**values, "init_lora_weights": True} if error_rank(values) else dict(values)
+
+
+def take_up_errors(model: Any) -> None:
+    """Begin at what quantising took from each adapted layer, as `quantise` left it there.
+
+    Raises:
+        ConfigError: no layer that is adapted was quantised.
+    """
+    taken = 0
+    for layer in model.modules():
+        error = getattr(layer.get_base_layer(), "error", None) if hasattr(layer, "get_base_layer") else None
+        if error is None:
+            continue
+        outputs_by_rank, rank_by_inputs = error
+        for a, b in _matrices(layer):
+            found = len(rank_by_inputs)  # fewer than the rank where the layer is narrower
+            with torch.no_grad():
+                layer.get_parameter(a)[:found] = rank_by_inputs
+                layer.get_parameter(b)[:, :found] = outputs_by_rank / layer.scaling["default"]
+            layer.get_base_layer().error = None
+            taken += 1
+    if not taken:
+        raise without_error()
+
+
+def without_error() -> ConfigError:
+    return ConfigError(
+        "loftq 从量化的误差起步，基座却没有量化",
+        "loftq begins at the error of quantising, but the base is not quantised",
+        todo_zh="加上 --quantize 4bit，或者用 --method lora。",
+        todo_en="Add --quantize 4bit, or use --method lora.",
+    )
 
 
 def keep_starts(model: Any) -> None:

@@ -28,7 +28,6 @@ from qingtiao.files import atomic_write_text, disk_errors_as_ours, sync_folder
 from qingtiao.models.adapter import add_adapter
 from qingtiao.models.base import LoadedBase, load_base, longest_input
 from qingtiao.models.device import pick_device, pick_precision
-from qingtiao.models.methods import options_of
 from qingtiao.models.quantise import check_quantising, quantise, refuse_unfit
 from qingtiao.proof import prove
 from qingtiao.publish.card import model_card
@@ -116,8 +115,8 @@ class _Run:
 
     def events(self, store: CheckpointStore) -> Generator[Event, None, TrainResult]:
         config = self.config
-        options_of(config.adapter)  # a slip of the pen is told before the data is read
-        check_quantising(config.base.quantize, method=config.adapter.method)
+        # A slip of the pen is told before the data is read.
+        check_quantising(config.base.quantize, config.adapter)
         yield Phase("data")
         kind = find_task(config.task)
         metric = choosing_score(kind, config.train.metric)
@@ -178,10 +177,10 @@ class _Run:
             model_options=task.model_options(),
         )
         max_length = longest_input(base, settings.max_length)
-        quantised = quantise(base, settings.quantize)
+        adapter = self.config.adapter
+        quantised = quantise(base, settings.quantize, adapter=adapter)
         if quantised:
             yield Quantised(quantised.how, quantised.layers, quantised.bytes_before, quantised.bytes_after)
-        adapter = self.config.adapter
         model = add_adapter(base, adapter, peft_task_type=task.peft_task_type, seed=self.config.train.seed)
         if quantised:
             refuse_unfit(model, method=adapter.method)
