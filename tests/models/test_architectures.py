@@ -33,6 +33,7 @@ from architectures import (
 from safetensors.torch import load_file
 
 from qingtiao.config import AdapterConfig
+from qingtiao.errors import ConfigError
 from qingtiao.models.adapter import add_adapter, head_modules, linear_layers, trainable
 from qingtiao.models.base import LoadedBase, load_base, longest_input
 from qingtiao.models.processor import tokenizer_of
@@ -225,3 +226,8 @@ def test_the_longest_input(name: str, bases: dict[str, str]) -> None:
     positions = POSITIONS.get(name, 80)
     assert longest_input(base, 512) == (512 if positions is None else positions)
     assert longest_input(base, 20) == 20
+    assert longest_input(base, 20, prompts=20) == 20  # there is room for both
+    if positions is not None:
+        assert longest_input(base, 512, prompts=20) == positions - 20
+        with pytest.raises(ConfigError, match=f"{positions - 1} "):
+            longest_input(base, 512, prompts=positions - 1)

@@ -18,11 +18,11 @@ from bases import save_base
 from qingtiao.bundle import load_bundle, save_bundle
 from qingtiao.config import AdapterConfig, NormaliseConfig, Quantize
 from qingtiao.errors import ConfigError
-from qingtiao.events import Step
+from qingtiao.events import Finished, Step
 from qingtiao.models.adapter import add_adapter, trainable, trainable_state
-from qingtiao.models.base import LoadedBase, load_base
+from qingtiao.models.base import LoadedBase, load_base, longest_input
 from qingtiao.models.forward import run_rows
-from qingtiao.models.methods import METHODS, method_named, option_names, peft_types
+from qingtiao.models.methods import METHODS, method_named, option_names, peft_types, prompt_length
 from qingtiao.models.quantise import quantise
 from qingtiao.task import Chosen, Task, find_task, task_names
 from qingtiao.train.checkpoint import CheckpointStore
@@ -202,6 +202,25 @@ def test_a_base_that_cannot_do_with_prompts(architecture: str, method: str, sett
         next(train(adapted(base, other.task, method=method), other.task, other.material(base), PLAN))
 
 
+def test_prompts_take_positions_from_long_texts(setting: Any) -> None:
+    mine: Setting = setting("text_classification")
+    base = mine.base()
+    config = AdapterConfig(method="prompt_tuning", options={"num_virtual_tokens": 30})
+    room = longest_input(base, 512, prompts=prompt_length(config))
+    assert room == base.model.config.max_position_embeddings - 30
+    long = [replace(row, text=row.text * 99) for row in mine.rows[:ROWS]]
+    model = add_adapter(base, config, peft_task_type=mine.task.peft_task_type, seed=0)
+    for length, fits in ((room, True), (room + 1, False)):
+        features = mine.task.encode(long, base.tokenizer, length)
+        assert {len(feature["input_ids"]) for feature in features} == {length}
+        material = replace(mine.material(base), train_features=features)
+        if fits:
+            assert np.isfinite(loss_of(model, mine.task, material))
+        else:
+            with pytest.raises(ConfigError, match="prompt_tuning"):
+                next(train(model, mine.task, material, PLAN))
+
+
 def test_the_rehearsal_leaves_no_trace(setting: Any) -> None:
     from qingtiao.train.rehearsal import rehearse
 
@@ -283,6 +302,29 @@ def test_adalora_resumes_bit_for_bit(stop_after: int, setting: Any, tmp_path: Pa
     model, material = begin()
     list(train(model, mine.task, material, PLAN, store=store, run="r"))
     assert all(torch.equal(whole[name], value) for name, value in trainable_state(model).items())
+
+
+def test_adalora_keeps_the_ranks_of_its_best_epoch(setting: Any, tmp_path: Path) -> None:
+    """The dev loss is asked to rise, so that the first epoch, at which most ranks were still there, is the best."""
+    mine: Setting = setting("text_classification")
+    base = mine.base()
+    model, material = adapted(base, mine.task, method="adalora"), mine.material(base)
+    judging = replace(material, dev_features=material.train_features, dev_rows=tuple(mine.rows[:ROWS]))
+    finished = [
+        event
+        for event in train(model, mine.task, judging, replace(PLAN, metric=Chosen("loss", True)))
+        if isinstance(event, Finished)
+    ]
+    best = max(range(len(finished[0].history)), key=lambda epoch: finished[0].history[epoch]["loss"])
+    assert best == 0
+    values = trainable_state(model)
+    zero = sum(int((value == 0).sum()) for name, value in values.items() if "lora_E" in name)
+    assert zero < 12 * 4  # at the end four of twelve are gone in each of twelve layers
+    expected = judged(model, mine.task, material)
+    bundle = save(tmp_path / "bundle", model, base, mine)
+    for merge in (False, True):
+        again = judged(load_bundle(bundle, merge=merge).model, mine.task, material)
+        assert furthest(again, expected) < 1e-4
 
 
 @pytest.mark.parametrize("epochs", [1, 2])

@@ -19,13 +19,14 @@ import torch
 from torch import nn
 
 from qingtiao.config import suggestion
-from qingtiao.errors import BaseModelError, EnvironmentLack
+from qingtiao.errors import BaseModelError, ConfigError, EnvironmentLack
 from qingtiao.models.processor import close_gaps, load_processor, tokenizer_of
 from qingtiao.models.warm_start import only_reads, with_decoder
 
 EMBEDDED = ("mini-zh",)
 # Some tokenizers and image processors are read with these.
 _OPTIONAL_PACKAGES = ("sentencepiece", "tiktoken", "torchvision")
+_SHORTEST = 8  # tokens, marks included: below it there is no text to speak of
 _HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 
 
@@ -142,12 +143,15 @@ def fingerprint(model: nn.Module, *, skip: set[str]) -> str:
     return digest.hexdigest()
 
 
-def longest_input(base: LoadedBase, wanted: int) -> int:
-    """`wanted`, cut to what the tokenizer and the positions of the base allow; in tokens.
+def longest_input(base: LoadedBase, wanted: int, *, prompts: int = 0) -> int:
+    """`wanted`, cut to what the tokenizer and the positions of the base allow beside `prompts` before it; in tokens.
 
     Bases with relative positions alone (T5) set no limit.
+
+    Raises:
+        ConfigError: the prompts leave no room for a text.
     """
-    limits = [wanted, int(tokenizer_of(base.tokenizer).model_max_length)]
+    limits = [int(tokenizer_of(base.tokenizer).model_max_length)]
     positions = getattr(base.model.config.get_text_config(), "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
         limits.append(positions)
@@ -156,7 +160,15 @@ def longest_input(base: LoadedBase, wanted: int) -> int:
             # RoBERTa-like tables spend their first rows on padding.
             reserved = 0 if module.padding_idx is None else module.padding_idx + 1
             limits.append(module.num_embeddings - reserved)
-    return min(limits)
+    room = min(limits) - prompts
+    if room < _SHORTEST:
+        raise ConfigError(
+            f"{prompts} 个虚拟词元放在前面，基座 {base.name} 最多 {min(limits)} 个词元，留给文本的不够",
+            f"{prompts} virtual tokens in front leave no room for text: {base.name} reads at most {min(limits)} tokens",
+            todo_zh="调小 --set method.num_virtual_tokens=…。",
+            todo_en="Lower --set method.num_virtual_tokens=….",
+        )
+    return min(wanted, room)
 
 
 def _auto(auto_class: str) -> Any:

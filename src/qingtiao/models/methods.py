@@ -131,6 +131,11 @@ def options_of(config: AdapterConfig) -> tuple[dict[str, Any], dict[str, float]]
     return values, own
 
 
+def prompt_length(config: AdapterConfig) -> int:
+    """How many virtual tokens the method puts before a text; they take positions of the base."""
+    return int(options_of(config)[0].get("num_virtual_tokens") or 0)
+
+
 def _fields(peft_type: str) -> list[str]:
     return [field.name for field in dataclasses.fields(peft_types()[peft_type])]
 

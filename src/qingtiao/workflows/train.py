@@ -28,6 +28,7 @@ from qingtiao.files import atomic_write_text, disk_errors_as_ours, sync_folder
 from qingtiao.models.adapter import add_adapter
 from qingtiao.models.base import LoadedBase, load_base, longest_input
 from qingtiao.models.device import pick_device, pick_precision
+from qingtiao.models.methods import prompt_length
 from qingtiao.models.quantise import check_quantising, quantise, refuse_unfit
 from qingtiao.proof import prove
 from qingtiao.publish.card import model_card
@@ -176,8 +177,8 @@ class _Run:
             processor_class=task.processor_class,
             model_options=task.model_options(),
         )
-        max_length = longest_input(base, settings.max_length)
         adapter = self.config.adapter
+        max_length = longest_input(base, settings.max_length, prompts=prompt_length(adapter))
         quantised = quantise(base, settings.quantize, adapter=adapter)
         if quantised:
             yield Quantised(quantised.how, quantised.layers, quantised.bytes_before, quantised.bytes_after)
