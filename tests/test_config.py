@@ -240,9 +240,11 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "hidden_size", "rows", "rate", "epochs"),
     [
-        ("lora", 256, 100, 1e-3, 12),
-        ("lora", 256, 1000, 1e-3, 10),
-        ("lora", 511, 2000, 1e-3, 5),
+        ("lora", 256, 100, 2e-3, 12),
+        ("lora", 256, 1000, 2e-3, 10),
+        ("dora", 511, 2000, 2e-3, 5),
+        ("ia3", 256, 1000, 1e-2, 10),
+        ("full", 256, 1000, 1e-3 / 6, 10),
         ("head", 512, 9600, 3e-4, 3),
         ("lora", 768, 1_000_000, 3e-4, 3),
         ("lora", 768, 0, 3e-4, 12),
@@ -250,7 +252,9 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     ],
 )
 def test_what_auto_becomes(method: str, hidden_size: int, rows: int, rate: float, epochs: int) -> None:
-    resolved = resolve_auto(TrainConfig(), rate=method_named(method).rate, hidden_size=hidden_size, rows=rows)
+    resolved = resolve_auto(
+        TrainConfig(), rate=method_named(method).rate_on(hidden_size), hidden_size=hidden_size, rows=rows
+    )
     assert resolved.learning_rate == pytest.approx(rate)
     assert resolved.epochs == epochs
 

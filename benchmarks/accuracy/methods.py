@@ -28,7 +28,7 @@ def settings_of(method: str, hidden_size: int) -> str:
         part.model_dump(mode="json") for part in (TrainConfig(), AdapterConfig(method=method), BaseConfig())
     ]
     # What `auto` stands for, too: it is the defaults that change.
-    rate = method_named(method).rate
+    rate = method_named(method).rate_on(hidden_size)
     settings += [resolve_auto(TrainConfig(), rate=rate, hidden_size=hidden_size, rows=n) for n in (100, 1000, 9999)]
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]
 

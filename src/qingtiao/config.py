@@ -183,14 +183,19 @@ class Defaults(NamedTuple):
     epochs: int
 
 
+def is_small(hidden_size: int) -> bool:
+    """Whether a base of that width counts as a small encoder."""
+    return hidden_size < _SMALL
+
+
 def resolve_auto(config: TrainConfig, *, rate: float, hidden_size: int, rows: int) -> Defaults:
-    """Small encoders want a learning rate several times that of base-size ones; `rate` is the method's, times LoRA's.
+    """Small encoders want a learning rate several times that of base-size ones; `rate` is the method's multiple.
 
     Few rows want more passes.
     The pass count aims at about 10,000 examples seen, between 3 and 12 passes: under that a head trained from
     scratch is not done, over it the dev score no longer moves.
     """
-    learning_rate = (1e-3 if hidden_size < _SMALL else 3e-4) * rate
+    learning_rate = (1e-3 if is_small(hidden_size) else 3e-4) * rate
     epochs = min(12, max(3, round(10_000 / max(1, rows))))
     return Defaults(
         learning_rate=learning_rate if config.learning_rate == "auto" else config.learning_rate,

@@ -21,11 +21,10 @@ def demo(
 ) -> None:
     """用自带的数据和基座走完全程 | The whole way on the embedded data and base, with no network."""
     from qingtiao.bundle import load_bundle
-    from qingtiao.config import DataConfig, RunConfig, TrainConfig
+    from qingtiao.config import DataConfig, RunConfig
     from qingtiao.workflows.train import train
 
-    # Three passes instead of the four that "auto" makes of these rows: a first look should take two minutes.
-    config = RunConfig(data=DataConfig(train="embedded:reviews"), train=TrainConfig(epochs=3), out=out)
+    config = RunConfig(data=DataConfig(train="embedded:reviews"), out=out)
     result = follow(train(config, overwrite=True), out=out, quiet=as_json)
     answers = load_bundle(result.bundle).predict(TEXTS)
     if as_json:

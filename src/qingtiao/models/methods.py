@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from qingtiao.config import AdapterConfig, suggestion
+from qingtiao.config import AdapterConfig, is_small, suggestion
 from qingtiao.errors import ConfigError
 
 _OF_LORA = ("r", "alpha", "dropout", "target_modules")
@@ -30,7 +30,8 @@ class Method:
 
     Attributes:
         takes: the fields of `AdapterConfig` that are handed on; others are refused where they are set.
-        rate: its learning rate, times LoRA's.
+        rate: its learning rate, as a multiple of the one that `config.resolve_auto` holds for the size of the base.
+        rate_when_small: the same on small encoders, where it is another.
         own: options that are not PEFT's but the training loop's, with their defaults.
         whole: what is trained whole where no layer is adapted: every module, or the heads alone. They are saved as
             PEFT saves heads, so that bundles, checkpoints and vanilla PEFT read them like any adapter.
@@ -40,8 +41,15 @@ class Method:
     options: Mapping[str, Any] = field(default_factory=dict)
     takes: tuple[str, ...] = ("target_modules",)
     rate: float = 1.0
+    rate_when_small: float | None = None
     own: Mapping[str, float] = field(default_factory=dict)
     whole: Literal["all", "heads"] | None = None
+
+    def rate_on(self, hidden_size: int) -> float:
+        """The multiple for a base of that width."""
+        if self.rate_when_small is not None and is_small(hidden_size):
+            return self.rate_when_small
+        return self.rate
 
     @property
     def like_lora(self) -> bool:
@@ -51,13 +59,16 @@ class Method:
 
 _TOKENS = {"num_virtual_tokens": 20}
 
-# Rates are of the size that the methods' papers use beside LoRA's, and were not tuned further.
+# Of 1, 2, 3 and 5 times the rate on `mini-zh`, 2 and 3 are better than 1 and 5 is too much (docs/mini-zh.md).
+_LORA_WHEN_SMALL = 2.0
+
+# Other rates are of the size that the methods' papers use beside LoRA's, and were not tuned further.
 METHODS: Mapping[str, Method] = {
-    "lora": Method("lora", takes=_OF_LORA),
+    "lora": Method("lora", takes=_OF_LORA, rate_when_small=_LORA_WHEN_SMALL),
     "rslora": Method("lora", {"use_rslora": True}, takes=_OF_LORA),
-    "dora": Method("lora", {"use_dora": True}, takes=_OF_LORA),
+    "dora": Method("lora", {"use_dora": True}, takes=_OF_LORA, rate_when_small=_LORA_WHEN_SMALL),
     "pissa": Method("lora", {"init_lora_weights": "pissa"}, takes=_OF_LORA),
-    "loftq": Method("lora", {"init_lora_weights": "loftq"}, takes=_OF_LORA),
+    "loftq": Method("lora", {"init_lora_weights": "loftq"}, takes=_OF_LORA, rate_when_small=_LORA_WHEN_SMALL),
     "loraplus": Method("lora", takes=_OF_LORA, rate=0.5, own={"loraplus_lr_ratio": 16.0}),
     "adalora": Method("adalora", {"target_r": 8, "lora_alpha": 16.0, "lora_dropout": 0.05}, rate=2.0),
     "ia3": Method("ia3", rate=10.0),

@@ -68,7 +68,7 @@ class Plan:
         metric: Chosen,
     ) -> Self:
         """`settings` for training `adapter` on `rows` rows, the best model picked by `metric`."""
-        rate = method_named(adapter.method).rate
+        rate = method_named(adapter.method).rate_on(hidden_size)
         auto = resolve_auto(settings, rate=rate, hidden_size=hidden_size, rows=rows)
         given = settings.model_dump(exclude={"epochs", "learning_rate", "precision", "metric", "head_start"})
         _, own = options_of(adapter)
