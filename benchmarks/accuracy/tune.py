@@ -31,33 +31,25 @@ from qingtiao.task import find_task
 
 HERE = Path(__file__).parent
 DEV_ROWS = 1000
-# Each is laid over the defaults: adapter settings, train settings.
+# Each is laid over the defaults: adapter settings, train settings. Passes and heads were compared at a rate of 1e-3,
+# before the default became 2e-3, so those name it.
 VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "default": ({}, {}),
-    "all-linear+embeddings": ({"target_modules": "all-linear+embeddings"}, {}),
-    "all-linear+embeddings, random head, dropout 0.05": (
-        {"target_modules": "all-linear+embeddings", "dropout": 0.05},
-        {"head_start": "random"},
-    ),
     "rate 3e-4": ({}, {"learning_rate": 3e-4}),
-    "rate 5e-4": ({}, {"learning_rate": 5e-4}),
-    "rate 2e-3": ({}, {"learning_rate": 2e-3}),
+    "rate 1e-3": ({}, {"learning_rate": 1e-3}),
     "rate 3e-3": ({}, {"learning_rate": 3e-3}),
     "r 4": ({"r": 4, "alpha": 8}, {}),
     "r 16": ({"r": 16, "alpha": 32}, {}),
-    "random head": ({}, {"head_start": "random"}),
-    "random head, dropout 0.05": ({"dropout": 0.05}, {"head_start": "random"}),
-    "dropout 0.05": ({"dropout": 0.05}, {}),
-    "rate 2e-3, r 16": ({"r": 16, "alpha": 32}, {"learning_rate": 2e-3}),
-    "2 epochs": ({}, {"epochs": 2}),
-    "3 epochs": ({}, {"epochs": 3}),
-    "3 epochs, rate 2e-3": ({}, {"epochs": 3, "learning_rate": 2e-3}),
-    "4 epochs": ({}, {"epochs": 4}),
-    "6 epochs": ({}, {"epochs": 6}),
-    "20 epochs": ({}, {"epochs": 20}),
     "batch 32": ({}, {"batch_size": 32}),
+    "3 epochs, rate 2e-3": ({}, {"epochs": 3, "learning_rate": 2e-3}),
+    **{f"{n} epochs, rate 1e-3": ({}, {"epochs": n, "learning_rate": 1e-3}) for n in (2, 3, 4, 6, 20)},
+    "random head, rate 1e-3": ({}, {"head_start": "random", "learning_rate": 1e-3}),
+    "random head, dropout 0.05, rate 1e-3": ({"dropout": 0.05}, {"head_start": "random", "learning_rate": 1e-3}),
+    "all-linear+embeddings, random head, dropout 0.05, rate 1e-3": (
+        {"target_modules": "all-linear+embeddings", "dropout": 0.05},
+        {"head_start": "random", "learning_rate": 1e-3},
+    ),
     "full": ({"method": "full"}, {}),
-    "full 2e-4": ({"method": "full"}, {"learning_rate": 2e-4}),
     "full 5e-4": ({"method": "full"}, {"learning_rate": 5e-4}),
     "head": ({"method": "head"}, {}),
 }
