@@ -161,7 +161,7 @@ def longest_input(base: LoadedBase, wanted: int, *, prompts: int = 0) -> int:
             reserved = 0 if module.padding_idx is None else module.padding_idx + 1
             limits.append(module.num_embeddings - reserved)
     room = min(limits) - prompts
-    if room < _SHORTEST:
+    if prompts and room < _SHORTEST:
         raise ConfigError(
             f"{prompts} 个虚拟词元放在前面，基座 {base.name} 最多 {min(limits)} 个词元，留给文本的不够",
             f"{prompts} virtual tokens in front leave no room for text: {base.name} reads at most {min(limits)} tokens",
