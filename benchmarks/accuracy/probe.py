@@ -1,8 +1,8 @@
-"""What a base knows before it is trained: a logistic regression on its frozen vectors, scored on dev rows.
+"""What a base knows before it is trained: the line that its output layer would start as, scored on dev rows.
 
     python benchmarks/accuracy/probe.py --data FOLDER [--base FOLDER]
 
-Two minutes where fine-tuning takes hours, so candidates for the embedded base are compared by it first. "head" is what
+Minutes where fine-tuning takes hours, so candidates for the embedded base are compared by it first. "head" is what
 a classifier on the base reads, "pooled" is what its head reads. Test rows are never read. Prints a table.
 """
 
@@ -11,25 +11,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from corpora import CORPORA, TASK, add_data_option, lacks_data, prepare, subset
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 from torch import nn
+from tune import DEV_ROWS
 
 from qingtiao.config import BaseConfig
 from qingtiao.data.split import sample
+from qingtiao.evaluate.metrics import accuracy
 from qingtiao.models.base import LoadedBase, load_base, longest_input
 from qingtiao.models.forward import run_rows
-from qingtiao.task import find_task
+from qingtiao.task import Task, find_task
+from qingtiao.train.head_start import linear_classes
 from qingtiao.types import Row
 
-DEV_ROWS = 1000
 SIZES = (100, 1000)
-STRENGTH = 0.02  # that of `train.head_start`
 
 Vectors = NDArray[np.float64]
 
@@ -45,37 +44,34 @@ def load(base: str, *, vectors: str) -> LoadedBase:
     return loaded
 
 
-def vectors_of(rows: Sequence[Row], base: LoadedBase) -> Vectors:
+def vectors_of(rows: Sequence[Row], task: Task, base: LoadedBase) -> Vectors:
     """Shape (rows, width)."""
-    kind = find_task(TASK)
-    task = kind.fit(rows, kind.Options())
     features = task.encode(
         [row.unanswered() for row in rows], base.tokenizer, longest_input(base, BaseConfig().max_length)
     )
-
-    def forward(model: Any, batch: Any) -> Sequence[NDArray[np.float32]]:
-        return list(model(**batch).logits.numpy())
-
-    collate = lambda some: task.collate(some, base.tokenizer)  # noqa: E731
-    found = run_rows(base.model, features, collate, forward, device=torch.device("cpu"), precision="fp32")
+    found = run_rows(
+        base.model,
+        features,
+        lambda some: task.collate(some, base.tokenizer),
+        lambda model, batch: list(model(**batch).logits.numpy()),
+        device=torch.device("cpu"),
+        precision="fp32",
+    )
     return np.stack(found).astype(np.float64)
 
 
 def scores(name: str, folder: Path, base: LoadedBase, *, sizes: Sequence[int], seeds: Sequence[int]) -> Iterator[float]:
     """Mean accuracy over the seeds, for each size."""
-    rows = prepare(name, folder)
+    rows, kind = prepare(name, folder), find_task(TASK)
+    task = kind.fit(rows.train, kind.Options())
     dev = sample(rows.dev, DEV_ROWS, seed=0)
-    asked, expected = vectors_of(dev, base), np.array([row.target for row in dev])
+    asked, expected = vectors_of(dev, task, base), task.gold(dev)
     for size in sizes:
         right = []
         for seed in seeds:
             chosen = subset(rows.train, size, seed=seed)
-            learnt = vectors_of(chosen, base)
-            centre = learnt.mean(axis=0)
-            scale = np.sqrt(np.square(learnt - centre).mean())
-            model = LogisticRegression(C=STRENGTH, max_iter=500)
-            model.fit((learnt - centre) / scale, [row.target for row in chosen])
-            right.append(np.mean(model.predict((asked - centre) / scale) == expected))
+            line = linear_classes(vectors_of(chosen, task, base), task.gold(chosen), outputs=len(task.labels))
+            right.append(accuracy(expected, (asked @ line.weight.T + line.bias).argmax(axis=1)))
         yield 100 * float(np.mean(right))
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from qingtiao.evaluate.measures import Difference, Measure, difference
 from qingtiao.evaluate.metrics import Floats
 from qingtiao.evaluate.stats import Interval
-from qingtiao.evaluate.verdict import NAMES, SIGNIFICANCE, SMALL_N, Code
+from qingtiao.evaluate.verdict import NAMES, SMALL_N, Code, code_of
 
 Sums = Mapping[str, Floats]  # by measure: the numbers it sums over, shape (rows, k)
 
@@ -40,9 +40,12 @@ class _Contest:
 
     @property
     def code(self) -> Code:
-        if self.found.p >= SIGNIFICANCE:
-            return "tie"
-        return "adapter_better" if self.found.value > 0 else "baseline_better"
+        return code_of(self.found.p, self.found.value)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The baseline's, in Chinese and in English."""
+        return NAMES.get(self.against, (f" {self.against} ", self.against))
 
 
 # From what speaks most against the adapter.
@@ -101,7 +104,7 @@ def _also(contest: _Contest) -> tuple[str, str]:
         "baseline_better": ("落后", "behind"),
         "tie": ("不分胜负", "level with"),
     }[contest.code]
-    name_zh, name_en = NAMES.get(contest.against, (f" {contest.against} ", contest.against))
+    name_zh, name_en = contest.names
     gap_zh, gap_en = _gap(contest)
     return f"另外，和{name_zh}比{zh}，{gap_zh}。", f"Besides, it is {en} {name_en}; {gap_en}."
 
@@ -118,7 +121,7 @@ def _gap(contest: _Contest) -> tuple[str, str]:
 
 
 def _words(contest: _Contest, *, rows: int) -> tuple[str, str]:
-    name_zh, name_en = NAMES.get(contest.against, (f" {contest.against} ", contest.against))
+    name_zh, name_en = contest.names
     gap_zh, gap_en = _gap(contest)
     zh, en = {
         "adapter_better": (

@@ -75,9 +75,7 @@ def decide(
     against = max(baselines, key=lambda name: accuracy(gold, baselines[name]))
     test = mcnemar(gold, adapter, baselines[against])
     difference = (test.first_only - test.second_only) / test.n
-    code: Code = "tie"
-    if test.p_mid < SIGNIFICANCE:
-        code = "adapter_better" if difference > 0 else "baseline_better"
+    code = code_of(test.p_mid, difference)
     interval = accuracy_difference_interval(test)
     zh, en = _words(code, against=against, n=test.n, difference=difference, interval=interval)
     if on == "test":
@@ -100,6 +98,13 @@ def decide(
             gold, adapter, baselines[against], classes=classes, seed=seed
         ),
     )
+
+
+def code_of(p: float, difference: float) -> Code:
+    """What a test says of the adapter; a positive difference speaks for it."""
+    if p >= SIGNIFICANCE:
+        return "tie"
+    return "adapter_better" if difference > 0 else "baseline_better"
 
 
 def _words(code: Code, *, against: str, n: int, difference: float, interval: Interval) -> tuple[str, str]:

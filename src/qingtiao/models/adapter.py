@@ -13,14 +13,7 @@ from qingtiao.errors import BaseModelError, ConfigError
 from qingtiao.models.base import LoadedBase, quiet_transformers
 from qingtiao.models.fitting import fitted
 from qingtiao.models.methods import method_named, options_of, peft_types
-from qingtiao.models.starts import (
-    changes_the_base,
-    error_rank,
-    for_peft,
-    keep_starts,
-    refuse_unconvertible,
-    take_up_errors,
-)
+from qingtiao.models.starts import begin, for_peft, refuse_unconvertible
 
 # The task types for which PEFT marks heads as trainable from outside of the base.
 _PEFT_KNOWS_HEADS = ("SEQ_CLS", "TOKEN_CLS")
@@ -160,10 +153,7 @@ def add_adapter(base: LoadedBase, config: AdapterConfig, *, peft_task_type: str 
             todo_en="Change its options or adapter.target_modules (the default always exists), or use --method lora.",
         ) from None
     _refuse_what_trains_nothing(model, base, config.method)
-    if changes_the_base(values):
-        keep_starts(model)
-    if error_rank(values):
-        take_up_errors(model)
+    begin(model, values)
     # PEFT rewrites this to the local path; the bundle names the base as the user did.
     model.peft_config["default"].base_model_name_or_path = base.name
     return model

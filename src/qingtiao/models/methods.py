@@ -79,7 +79,7 @@ METHODS: Mapping[str, Method] = {
     "prefix_tuning": Method("prefix_tuning", _TOKENS, takes=(), rate=10.0),
     "prompt_tuning": Method("prompt_tuning", _TOKENS, takes=(), rate=10.0),
     "p_tuning": Method("p_tuning", _TOKENS, takes=()),
-    # A sixth of LoRA's rate is a guess that was not tuned.
+    # A guess that was not tuned.
     "full": Method("lora", takes=(), rate=1 / 6, whole="all"),
     "head": Method("lora", takes=(), whole="heads"),
 }

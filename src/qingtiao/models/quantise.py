@@ -25,7 +25,7 @@ from qingtiao.models.device import pick_device
 from qingtiao.models.methods import method_named, options_of
 from qingtiao.models.starts import changes_the_base, error_rank, without_error
 
-_OVERSAMPLED = 8
+_OVERSAMPLED = 8  # columns that a random factorisation draws beyond the rank; Halko et al. take 5 or 10
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,14 +28,14 @@ def refuse_unconvertible(values: Mapping[str, Any]) -> None:
     """Check the options of LoRA before the base is changed.
 
     Raises:
-        ConfigError: what is trained could not be written as plain LoRA.
+        ConfigError: where it begins, or what is trained, could not be written as plain LoRA.
     """
     also = [name for name in ("use_dora", "rank_pattern", "alpha_pattern") if values.get(name)]
     if (changes_the_base(values) or error_rank(values)) and also:
         how = values["init_lora_weights"]
         raise ConfigError(
-            f"{how} 不能和 {also[0]} 一起用：保存下来的适配器会对不上原来的基座",
-            f"{how} does not go with {also[0]}: the saved adapter would not fit the base",
+            f"{how} 不能和 {also[0]} 一起用：它的起点要由各层一样的普通 LoRA 来表示",
+            f"{how} does not go with {also[0]}: it begins at plain LoRA, alike on all layers",
             todo_zh=f"去掉 --set method.{also[0]}。",
             todo_en=f"Drop --set method.{also[0]}.",
         )
@@ -57,12 +57,20 @@ def for_peft(values: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, "init_lora_weights": True} if error_rank(values) else dict(values)
 
 
-def take_up_errors(model: Any) -> None:
-    """Begin at what quantising took from each adapted layer, as `quantise` left it there.
+def begin(model: Any, values: Mapping[str, Any]) -> None:
+    """What is to be done once the adapter is on the model, before anything is trained.
 
     Raises:
-        ConfigError: no layer that is adapted was quantised.
+        ConfigError: no layer that is adapted was quantised, and the method begins at the error of that.
     """
+    if changes_the_base(values):
+        _keep_starts(model)
+    if error_rank(values):
+        _take_up_errors(model)
+
+
+def _take_up_errors(model: Any) -> None:
+    """Begin at what quantising took from each adapted layer, as `quantise` left it there."""
     taken = 0
     for layer in model.modules():
         error = getattr(layer.get_base_layer(), "error", None) if hasattr(layer, "get_base_layer") else None
@@ -89,7 +97,7 @@ def without_error() -> ConfigError:
     )
 
 
-def keep_starts(model: Any) -> None:
+def _keep_starts(model: Any) -> None:
     """Remember A₀ and B₀ of each layer. The buffers go where the model goes, and are saved with nothing."""
     for layer in model.modules():
         for a, b in _matrices(layer):

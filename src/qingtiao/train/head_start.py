@@ -64,6 +64,16 @@ def start_head(
     return True
 
 
+def linear_classes(vectors: Floats, classes: NDArray[np.int64], *, outputs: int) -> Line:
+    """The line that a new layer of `outputs` classes with a bias would start as.
+
+    Args:
+        vectors: shape (rows, features).
+        classes: shape (rows,), each below `outputs`; one that does not occur gets no weights and the smallest bias.
+    """
+    return _fitted(_one_of, vectors, classes, outputs=outputs, biased=True)
+
+
 def _only_new_layer(model: Any, fresh: Collection[str]) -> nn.Linear | None:
     """The trained copy of the linear layer that holds every new parameter; None where there is no such layer."""
     modules: dict[str, nn.Module] = {
