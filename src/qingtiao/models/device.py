@@ -12,6 +12,7 @@ Precision = Literal["fp32", "bf16"]
 
 # bf16 is worth its rounding only when it is clearly faster.
 _WORTHWHILE = 1.2
+_ROUNDS = 8
 
 
 def pick_device() -> torch.device:
@@ -38,19 +39,26 @@ def pick_precision(wanted: Literal["auto", "fp32", "bf16"], device: torch.device
 
 @cache
 def bf16_speedup() -> float:
-    """How many times as fast as float32 a bf16 matrix product runs on this processor; takes about 0.1 s."""
-    return _product_seconds(torch.float32) / _product_seconds(torch.bfloat16)
+    """How many times as fast as float32 a bf16 matrix product runs on this processor; takes about 0.1 s.
+
+    The best of several rounds of both by turns, on one thread: on a busy machine a product that is shared out waits
+    for its slowest thread, and a handful in a row can all be held up by the same neighbour.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rounds = [(_product_seconds(torch.float32), _product_seconds(torch.bfloat16)) for _ in range(_ROUNDS)]
+    finally:
+        torch.set_num_threads(threads)
+    return min(full for full, _ in rounds) / min(half for _, half in rounds)
 
 
 def _product_seconds(dtype: torch.dtype) -> float:
     size = 192  # small enough that even the emulated product takes milliseconds
     matrix = torch.ones(size, size, dtype=dtype)
-    best = float("inf")
-    for _ in range(4):
-        started = time.perf_counter()
-        torch.mm(matrix, matrix)
-        best = min(best, time.perf_counter() - started)
-    return best
+    started = time.perf_counter()
+    torch.mm(matrix, matrix)
+    return time.perf_counter() - started
 
 
 def memory_estimate(*, weights: int, trainable: int, batch_tokens: int, hidden_size: int, layers: int) -> int:
