@@ -138,7 +138,9 @@ class CheckpointStore:
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """AdamW's state as named tensors: `<index of the parameter>.<entry>`."""
     states = optimizer.state_dict()["state"]
-    return {f"{i}.{name}": torch.as_tensor(v).cpu() for i, entry in states.items() for name, v in entry.items()}
+    return {
+        f"{i}.{name}": torch.as_tensor(v).cpu().contiguous() for i, entry in states.items() for name, v in entry.items()
+    }
 
 
 def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:

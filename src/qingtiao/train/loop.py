@@ -31,6 +31,7 @@ from qingtiao.train.checkpoint import (
     optimizer_tensors,
 )
 from qingtiao.train.head_start import start_head
+from qingtiao.train.layout import lay_by_columns, lay_by_rows
 from qingtiao.train.optim import adamw, scheduled_rate, set_rate
 from qingtiao.train.ranks import RankBudget
 from qingtiao.train.rehearsal import rehearse
@@ -116,6 +117,8 @@ def train(
     except GeneratorExit:
         loop.save()
         raise
+    finally:
+        lay_by_rows(trainable(loop.bare).values())
 
 
 class _Loop:
@@ -143,6 +146,8 @@ class _Loop:
         self.began = self.saved = self.first_time = time.monotonic()
         self.saved_step = -1
         self._resume()
+        if self.accelerator.device.type == "cpu":
+            lay_by_columns(trainable(self.bare).values(), self.optimizer)
         self.first_step = self.progress.step
 
     def events(self) -> Generator[Event, None, None]:
