@@ -33,17 +33,16 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     task, model, tokens = prepared(args.base)
-    parameters = list(trainable(model).values())
-    optimizer = torch.optim.AdamW(parameters)
+    optimizer = torch.optim.AdamW(trainable(model).values())
     print("| 词元 tokens | 按行 by rows, ms | 按列 by columns, ms | 比 ratio |")
     print("|---|---|---|---|")
     for length in LENGTHS:
         batch = {name: tensor[:, :length] if tensor.ndim == 2 else tensor for name, tensor in tokens.items()}
         rows, columns = [], []
         for _ in range(1 + args.rounds):
-            lay_by_rows(parameters)
+            lay_by_rows(model)
             rows.append(milliseconds(task, model, batch))
-            lay_by_columns(parameters, optimizer)
+            lay_by_columns(model, optimizer)
             columns.append(milliseconds(task, model, batch))
         best = min(rows[1:]), min(columns[1:])
         print(f"| {_BATCH_SIZE} x {length} | {best[0]:.0f} | {best[1]:.0f} | {best[0] / best[1]:.2f} |", flush=True)

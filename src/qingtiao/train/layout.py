@@ -8,38 +8,45 @@ as slow as at the product with the frozen weight beside it. `benchmarks/thin_gra
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import nn
 
-# Below this many rows a column the matrix is no longer thin, and the two products cost the same.
-_THIN = 8
+# From so few rows a column on, or from so many columns on, a matrix is no longer thin: the two products cost the same.
+_ROWS_A_COLUMN, _COLUMNS = 8, 64
 
 
-def is_thin(parameter: torch.Tensor) -> bool:
-    return parameter.ndim == 2 and parameter.shape[0] >= _THIN * parameter.shape[1]
+def thin_weights(model: nn.Module) -> list[nn.Parameter]:
+    """Those of linear layers that are trained. Embeddings are looked up row by row and stay as they are."""
+    return [
+        module.weight
+        for module in model.modules()
+        if isinstance(module, nn.Linear) and module.weight.requires_grad and is_thin(module.weight)
+    ]
 
 
-def lay_by_columns(parameters: Iterable[nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-    """Thin ones of `parameters`, with their gradients and what `optimizer` keeps for them, in place.
+def is_thin(matrix: torch.Tensor) -> bool:
+    return matrix.ndim == 2 and matrix.shape[1] <= min(_COLUMNS, matrix.shape[0] // _ROWS_A_COLUMN)
+
+
+def lay_by_columns(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """The thin weights of `model`, with their gradients and what `optimizer` keeps for them, in place.
 
     Its fused kernel walks parameter, gradient and moments in the order of memory: all must lie alike.
     """
-    for parameter in filter(is_thin, parameters):
-        parameter.data = _by_columns(parameter.data)
-        if parameter.grad is not None:
-            parameter.grad = _by_columns(parameter.grad)
-        for name, kept in optimizer.state.get(parameter, {}).items():
-            if torch.is_tensor(kept) and kept.shape == parameter.shape:
-                optimizer.state[parameter][name] = _by_columns(kept)
+    for weight in thin_weights(model):
+        weight.data = _by_columns(weight.data)
+        if weight.grad is not None:
+            weight.grad = _by_columns(weight.grad)
+        for name, kept in optimizer.state.get(weight, {}).items():
+            if torch.is_tensor(kept) and kept.shape == weight.shape:
+                optimizer.state[weight][name] = _by_columns(kept)
 
 
-def lay_by_rows(parameters: Iterable[nn.Parameter]) -> None:
-    """As PyTorch makes them, and as the files of weights want them; for parameters that are trained no more."""
-    for parameter in parameters:
-        parameter.grad = None
-        parameter.data = parameter.data.contiguous()
+def lay_by_rows(model: nn.Module) -> None:
+    """As PyTorch makes them and files want them, without their gradients; for a model that is trained no more."""
+    for weight in thin_weights(model):
+        weight.grad = None
+        weight.data = weight.data.contiguous()
 
 
 def _by_columns(matrix: torch.Tensor) -> torch.Tensor:

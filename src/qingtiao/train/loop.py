@@ -118,7 +118,7 @@ def train(
         loop.save()
         raise
     finally:
-        lay_by_rows(trainable(loop.bare).values())
+        lay_by_rows(loop.bare)
 
 
 class _Loop:
@@ -147,7 +147,7 @@ class _Loop:
         self.saved_step = -1
         self._resume()
         if self.accelerator.device.type == "cpu":
-            lay_by_columns(trainable(self.bare).values(), self.optimizer)
+            lay_by_columns(self.bare, self.optimizer)
         self.first_step = self.progress.step
 
     def events(self) -> Generator[Event, None, None]:
