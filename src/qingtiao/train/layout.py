@@ -15,7 +15,7 @@ from torch import nn
 _ROWS_A_COLUMN, _COLUMNS = 8, 64
 
 
-def thin_weights(model: nn.Module) -> list[nn.Parameter]:
+def thin_weights(model: nn.Module) -> list[torch.Tensor]:
     """Those of linear layers that are trained. Embeddings are looked up row by row and stay as they are."""
     return [
         module.weight
