@@ -10,7 +10,7 @@ with another emotion alone, with none or with both sides is left out.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from corpora import CORPORA, TASK, add_data_option, lacks_data
 from methods import snownlp_says_positive
 from results import Bools
 
-from qingtiao.config import DataConfig
+from qingtiao.config import DataConfig, NormaliseConfig
 from qingtiao.data.clean import clean_test
+from qingtiao.data.normalise import Normaliser
 from qingtiao.data.read import read_records
 from qingtiao.data.split import sample
 from qingtiao.evaluate.baseline import MajorityBaseline, TfidfBaseline, fit_tfidf
@@ -111,10 +112,16 @@ def demo_bundle(out: Path) -> Path:
 
 
 def tfidf_baseline() -> TfidfBaseline | MajorityBaseline:
-    """The baseline of the demo's report, taught the same rows."""
+    """The baseline of the demo's report, taught the same rows; it reads normalised texts."""
     rows = read_dataset(DataConfig(train="embedded:reviews"), task=TASK, task_options={}).train
     positive = np.array([row.target == POSITIVE for row in rows], dtype=np.int64)
-    return fit_tfidf([row.text for row in rows], positive, classes=2, seed=_SEED)
+    return fit_tfidf(normalised([row.text for row in rows]), positive, classes=2, seed=_SEED)
+
+
+def normalised(texts: Sequence[str]) -> list[str]:
+    """As a bundle reads them."""
+    normaliser = Normaliser(NormaliseConfig())
+    return [normaliser(text) for text in texts]
 
 
 def main() -> None:
@@ -137,7 +144,7 @@ def main() -> None:
         texts = [row.text for row in rows]
         positive = np.array([row.target == POSITIVE for row in rows], dtype=np.bool_)
         demo = np.array([answer.label == POSITIVE for answer in predictor.predict(texts)], dtype=np.bool_)
-        says = (demo, tfidf.predict_proba(texts).argmax(axis=1) == 1, snownlp_says_positive(texts))
+        says = (demo, tfidf.predict_proba(normalised(texts)).argmax(axis=1) == 1, snownlp_says_positive(texts))
         cells = [scored(positive, says_positive) for says_positive in says]
         print(f"| {name} | {len(rows)} | {100 * positive.mean():.0f} % | {' | '.join(cells)} |", flush=True)
 

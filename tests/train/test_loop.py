@@ -160,12 +160,17 @@ def test_accumulated_halves_equal_whole_batches(tiny_base: str) -> None:
 def test_resuming_ends_with_the_same_weights_bit_for_bit(
     tiny_base: str, tmp_path: Path, stop_after: int, rank: int
 ) -> None:
-    model, task, material, _ = setup(tiny_base, r=rank)
+    def fresh() -> tuple[Any, Any, Material]:
+        model, task, material, _ = setup(tiny_base, r=rank)
+        # Without dev rows the last weights are kept; the best of a few epochs would hide what happens after it.
+        return model, task, replace(material, dev_features=(), dev_rows=())
+
+    model, task, material = fresh()
     list(train(model, task, material, PLAN))
     whole = trainable_state(model)
 
     store = CheckpointStore(tmp_path)
-    model, task, material, _ = setup(tiny_base, r=rank)
+    model, task, material = fresh()
     loop = train(model, task, material, PLAN, store=store, run="r")
     for event in loop:
         if isinstance(event, Step) and event.step == stop_after:
@@ -173,7 +178,7 @@ def test_resuming_ends_with_the_same_weights_bit_for_bit(
     loop.close()
     assert store.newest_step() == stop_after
 
-    model, task, material, _ = setup(tiny_base, r=rank)
+    model, task, material = fresh()
     torch.manual_seed(99)  # whatever the new process did before must not matter
     events = list(train(model, task, material, PLAN, store=store, run="r"))
     assert isinstance(events[0], Started) and events[0].first_step == stop_after

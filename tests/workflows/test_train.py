@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -234,11 +235,18 @@ def test_the_embedded_reviews_pass_their_own_audit(capsys: pytest.CaptureFixture
     assert sum(report["rows"].values()) >= 6000
     assert [finding for finding in report["findings"] if finding["severity"] != "info"] == []
     assert set(report["near_leaks"].values()) == {0}
-    rows = [
-        record.fields for split in ("train", "dev", "test") for record in load_split("embedded:reviews", split=split)
-    ]
+    splits = {
+        split: [record.fields for record in load_split("embedded:reviews", split=split)]
+        for split in ("train", "dev", "test")
+    }
+    rows = [*splits["train"], *splits["dev"], *splits["test"]]
     assert {row["domain"] for row in rows} == {
         "hotel", "food", "books", "electronics", "film", "clothing", "apps", "travel", "posts",
     }  # fmt: skip
     assert all(4 <= len(row["text"]) <= 160 for row in rows)
+    # What the data card says.
+    assert report["rows"] == {"train": 5228, "dev": 304, "test": 544}
     assert sum(row["label"] == "正面" for row in rows) * 2 == len(rows)
+    for judged in (splits["dev"], splits["test"]):
+        counts = Counter((row["domain"], row["label"]) for row in judged)
+        assert all(counts[domain, "正面"] == counts[domain, "负面"] for domain, _ in counts)

@@ -2,8 +2,8 @@
 
 LoRA's B has thousands of rows and eight columns. With g the gradient of its output and z its input, a row for each
 token, its own gradient is gᵀz; autograd computes that product for a weight that lies row by row, and (zᵀg)ᵀ for one
-that lies column by column. The numbers are the same, but a matrix library is up to forty times slower at the first:
-as slow as at the product with the frozen weight beside it. `benchmarks/thin_gradients.py` measures what it is worth.
+that lies column by column. But for rounding they are the same, yet a matrix library may take as long for the first as
+for the product with the frozen weight beside it. `benchmarks/thin_gradients.py` measures what it is worth.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-# From so few rows a column on, or from so many columns on, a matrix is no longer thin: the two products cost the same.
+# Below so many rows a column, or above so many columns, a matrix is not thin: the two products cost the same.
 _ROWS_A_COLUMN, _COLUMNS = 8, 64
 
 
 def thin_weights(model: nn.Module) -> list[torch.Tensor]:
-    """Those of linear layers that are trained. Embeddings are looked up row by row and stay as they are."""
+    """Those of linear layers that are trained. Embeddings, looked up row by row, are wider and stay as they are."""
     return [
         module.weight
         for module in model.modules()
@@ -31,7 +31,8 @@ def is_thin(matrix: torch.Tensor) -> bool:
 def lay_by_columns(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     """The thin weights of `model`, with their gradients and what `optimizer` keeps for them, in place.
 
-    Its fused kernel walks parameter, gradient and moments in the order of memory: all must lie alike.
+    Its fused kernel walks parameter, gradient and moments in the order of memory: all must lie alike. A wrapper for
+    several processes notes the layout when it is made, so the weights must have theirs before it.
     """
     for weight in thin_weights(model):
         weight.data = _by_columns(weight.data)
