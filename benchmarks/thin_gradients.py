@@ -15,13 +15,14 @@ from typing import Any
 
 import torch
 
-from qingtiao.config import AdapterConfig
-from qingtiao.data.sources import load_split
-from qingtiao.models.adapter import add_adapter, trainable
+from qingtiao.config import AdapterConfig, DataConfig
+from qingtiao.models.adapter import add_adapter
 from qingtiao.models.base import load_base
 from qingtiao.task import Task, find_task
 from qingtiao.train.layout import lay_by_columns, lay_by_rows
+from qingtiao.workflows.material import read_dataset
 
+TASK = "text_classification"
 LENGTHS = (32, 64, 128)
 _BATCH_SIZE, _MOST_TOKENS = 16, 128
 
@@ -33,7 +34,6 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     task, model, tokens = prepared(args.base)
-    optimizer = torch.optim.AdamW(trainable(model).values())
     print("| 词元 tokens | 按行 by rows, ms | 按列 by columns, ms | 比 ratio |")
     print("|---|---|---|---|")
     for length in LENGTHS:
@@ -42,7 +42,7 @@ def main() -> None:
         for _ in range(1 + args.rounds):
             lay_by_rows(model)
             rows.append(milliseconds(task, model, batch))
-            lay_by_columns(model, optimizer)
+            lay_by_columns(model)
             columns.append(milliseconds(task, model, batch))
         best = min(rows[1:]), min(columns[1:])
         print(f"| {_BATCH_SIZE} x {length} | {best[0]:.0f} | {best[1]:.0f} | {best[0] / best[1]:.2f} |", flush=True)
@@ -50,9 +50,8 @@ def main() -> None:
 
 def prepared(base: str) -> tuple[Task, Any, dict[str, torch.Tensor]]:
     """Task, adapted base, and a batch of rows that are all of the greatest length."""
-    kind = find_task("text_classification")
-    records = list(load_split("embedded:reviews", split="train"))
-    rows = kind.parse(records, options=kind.Options(), columns={}, labelled=True)
+    kind = find_task(TASK)
+    rows = read_dataset(DataConfig(train="embedded:reviews"), task=TASK, task_options={}).train
     task = kind.fit(rows, kind.Options())
     loaded = load_base(base, revision=None, auto_class=task.auto_class, model_options=task.model_options())
     model = add_adapter(loaded, AdapterConfig(), peft_task_type=task.peft_task_type, seed=0).train()
@@ -64,7 +63,7 @@ def prepared(base: str) -> tuple[Task, Any, dict[str, torch.Tensor]]:
 
 
 def milliseconds(task: Task, model: Any, batch: Mapping[str, torch.Tensor]) -> float:
-    model.zero_grad()
+    model.zero_grad()  # those of the other layout
     started = time.perf_counter()
     task.loss(model, batch).backward()
     return 1000 * (time.perf_counter() - started)

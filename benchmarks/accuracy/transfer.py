@@ -10,7 +10,7 @@ with another emotion alone, with none or with both sides is left out.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from corpora import CORPORA, TASK, add_data_option, lacks_data
 from methods import snownlp_says_positive
 from results import Bools
 
-from qingtiao.config import DataConfig, NormaliseConfig
+from qingtiao.config import DataConfig
 from qingtiao.data.clean import clean_test
 from qingtiao.data.normalise import Normaliser
 from qingtiao.data.read import read_records
@@ -111,17 +111,11 @@ def demo_bundle(out: Path) -> Path:
     return out / "bundle"
 
 
-def tfidf_baseline() -> TfidfBaseline | MajorityBaseline:
+def tfidf_baseline(normaliser: Normaliser) -> TfidfBaseline | MajorityBaseline:
     """The baseline of the demo's report, taught the same rows; it reads normalised texts."""
     rows = read_dataset(DataConfig(train="embedded:reviews"), task=TASK, task_options={}).train
     positive = np.array([row.target == POSITIVE for row in rows], dtype=np.int64)
-    return fit_tfidf(normalised([row.text for row in rows]), positive, classes=2, seed=_SEED)
-
-
-def normalised(texts: Sequence[str]) -> list[str]:
-    """As a bundle reads them."""
-    normaliser = Normaliser(NormaliseConfig())
-    return [normaliser(text) for text in texts]
+    return fit_tfidf([normaliser(row.text) for row in rows], positive, classes=2, seed=_SEED)
 
 
 def main() -> None:
@@ -136,7 +130,7 @@ def main() -> None:
     from qingtiao.bundle import load_bundle
 
     predictor = load_bundle(args.bundle or demo_bundle(args.out))
-    tfidf = tfidf_baseline()
+    tfidf = tfidf_baseline(predictor.normaliser)
     print("| 数据 data | n | 正面 positive | demo：准确率、平衡准确率 accuracy, balanced | TF-IDF | SnowNLP |")
     print("|---|---|---|---|---|---|")
     for name, load in SETS.items():
@@ -144,8 +138,9 @@ def main() -> None:
         texts = [row.text for row in rows]
         positive = np.array([row.target == POSITIVE for row in rows], dtype=np.bool_)
         demo = np.array([answer.label == POSITIVE for answer in predictor.predict(texts)], dtype=np.bool_)
-        says = (demo, tfidf.predict_proba(normalised(texts)).argmax(axis=1) == 1, snownlp_says_positive(texts))
-        cells = [scored(positive, says_positive) for says_positive in says]
+        probabilities = tfidf.predict_proba([predictor.normaliser(text) for text in texts])
+        said = (demo, probabilities.argmax(axis=1) == 1, snownlp_says_positive(texts))
+        cells = [scored(positive, says_positive) for says_positive in said]
         print(f"| {name} | {len(rows)} | {100 * positive.mean():.0f} % | {' | '.join(cells)} |", flush=True)
 
 

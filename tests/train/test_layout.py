@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from qingtiao.train.checkpoint import load_optimizer_tensors, optimizer_tensors
 from qingtiao.train.layout import is_thin, lay_by_columns, lay_by_rows
 
 
@@ -31,23 +32,27 @@ def test_thin_is_what_has_many_rows_a_column() -> None:
 def test_embeddings_and_frozen_weights_are_left_alone() -> None:
     model = nn.ModuleDict({"words": nn.Embedding(64, 2), "frozen": nn.Linear(2, 64), "b": nn.Linear(2, 64)})
     model["frozen"].requires_grad_(False)
-    lay_by_columns(model, torch.optim.AdamW(model["b"].parameters()))
+    lay_by_columns(model)
     assert [module.weight.is_contiguous() for module in model.values()] == [True, True, False]
 
 
-def test_steps_are_the_same_in_both_layouts_and_after_a_change_between_them() -> None:
+def test_steps_are_the_same_in_both_layouts_and_after_resuming() -> None:
     start = torch.randn(64, 2)
     layers = [linear(start) for _ in range(3)]
     optimizers = [torch.optim.AdamW(layer.parameters(), lr=0.1, fused=True) for layer in layers]
-    by_rows, by_columns, changed = (layer.weight for layer in layers)
-    lay_by_columns(layers[1], optimizers[1])
+    by_rows, by_columns, resumed = (layer.weight for layer in layers)
+    lay_by_columns(layers[1])
+    lay_by_columns(layers[2])
     for seed in range(6):
-        if seed == 3:  # with a gradient and moments that lie by rows
-            lay_by_columns(layers[2], optimizers[2])
+        if seed == 3:
+            saved = optimizer_tensors(optimizers[2])
+            assert all(tensor.is_contiguous() for tensor in saved.values())
+            optimizers[2] = torch.optim.AdamW([resumed], lr=0.1, fused=True)
+            load_optimizer_tensors(optimizers[2], saved)
         for layer, optimizer in zip(layers, optimizers, strict=True):
             step(layer, optimizer, seed=seed)
     assert by_rows.stride() == (2, 1)
-    for weight, optimizer in ((by_columns, optimizers[1]), (changed, optimizers[2])):
+    for weight, optimizer in ((by_columns, optimizers[1]), (resumed, optimizers[2])):
         assert weight.stride() == (1, 64)
         assert weight.grad is not None and weight.grad.stride() == (1, 64)
         moments = [kept for kept in optimizer.state[weight].values() if kept.ndim == 2]
@@ -59,7 +64,7 @@ def test_steps_are_the_same_in_both_layouts_and_after_a_change_between_them() ->
 def test_laid_back_by_rows_they_are_what_files_want() -> None:
     layer = linear(torch.randn(64, 2))
     before = layer.weight.detach().clone()
-    lay_by_columns(layer, torch.optim.AdamW(layer.parameters()))
+    lay_by_columns(layer)
     assert not layer.weight.is_contiguous()
     lay_by_rows(layer)
     assert layer.weight.is_contiguous() and torch.equal(layer.weight, before)

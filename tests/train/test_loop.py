@@ -155,7 +155,7 @@ def test_accumulated_halves_equal_whole_batches(tiny_base: str) -> None:
     assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
-# With a rank of 2 the B matrices of the tiny base are thin enough to be laid by columns, and their moments with them.
+# With a rank of 2 every B matrix of the tiny base is thin enough to be laid by columns, its moments like it.
 @pytest.mark.parametrize(("stop_after", "rank"), [(1, 8), (5, 8), (12, 8), (13, 8), (30, 8), (36, 8), (5, 2), (24, 2)])
 def test_resuming_ends_with_the_same_weights_bit_for_bit(
     tiny_base: str, tmp_path: Path, stop_after: int, rank: int

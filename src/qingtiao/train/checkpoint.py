@@ -149,6 +149,11 @@ def load_optimizer_tensors(optimizer: torch.optim.Optimizer, tensors: Mapping[st
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    # The fused kernel walks a parameter and its moments in the order of memory: they must lie alike.
+    for parameter, kept in optimizer.state.items():
+        for name, moment in kept.items():
+            if moment.shape == parameter.shape and moment.stride() != parameter.stride():
+                kept[name] = torch.empty_like(parameter, dtype=moment.dtype).copy_(moment)
 
 
 def _random_state() -> dict[str, torch.Tensor]:

@@ -28,27 +28,17 @@ def is_thin(matrix: torch.Tensor) -> bool:
     return matrix.ndim == 2 and matrix.shape[1] <= min(_COLUMNS, matrix.shape[0] // _ROWS_A_COLUMN)
 
 
-def lay_by_columns(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """The thin weights of `model`, with their gradients and what `optimizer` keeps for them, in place.
+def lay_by_columns(model: nn.Module) -> None:
+    """The thin weights of `model`, in place, before they have gradients.
 
-    Its fused kernel walks parameter, gradient and moments in the order of memory: all must lie alike. A wrapper for
-    several processes notes the layout when it is made, so the weights must have theirs before it.
+    Autograd lays the gradients like them, and AdamW its moments. A wrapper for several processes notes the layout when
+    it is made, so the weights must have theirs before it.
     """
     for weight in thin_weights(model):
-        weight.data = _by_columns(weight.data)
-        if weight.grad is not None:
-            weight.grad = _by_columns(weight.grad)
-        for name, kept in optimizer.state.get(weight, {}).items():
-            if torch.is_tensor(kept) and kept.shape == weight.shape:
-                optimizer.state[weight][name] = _by_columns(kept)
+        weight.data = weight.data.t().contiguous().t()
 
 
 def lay_by_rows(model: nn.Module) -> None:
-    """As PyTorch makes them and files want them, without their gradients; for a model that is trained no more."""
+    """As PyTorch makes them and files want them; for a model that is trained no more."""
     for weight in thin_weights(model):
-        weight.grad = None
         weight.data = weight.data.contiguous()
-
-
-def _by_columns(matrix: torch.Tensor) -> torch.Tensor:
-    return matrix.t().contiguous().t()

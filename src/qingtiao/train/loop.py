@@ -136,9 +136,8 @@ class _Loop:
         optimizer = adamw(
             model, learning_rate=plan.learning_rate, weight_decay=plan.weight_decay, ratio_of_b=plan.ratio_of_b
         )
-        on_cpu = self.accelerator.device.type == "cpu"
-        if on_cpu:
-            lay_by_columns(model, optimizer)
+        if self.accelerator.device.type == "cpu":
+            lay_by_columns(model)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.bare = self.accelerator.unwrap_model(self.model)
         self.progress = Progress(run=run)
@@ -149,8 +148,6 @@ class _Loop:
         self.began = self.saved = self.first_time = time.monotonic()
         self.saved_step = -1
         self._resume()
-        if on_cpu:  # the moments of a checkpoint lie by rows
-            lay_by_columns(self.bare, self.optimizer)
         self.first_step = self.progress.step
 
     def events(self) -> Generator[Event, None, None]:
