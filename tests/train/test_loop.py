@@ -217,7 +217,7 @@ def test_progress_of_another_run_is_refused(tiny_base: str, tmp_path: Path) -> N
     loop = train(model, task, material, PLAN, store=store, run="one")
     next(loop), next(loop)
     loop.close()
-    with pytest.raises(RunError, match="另一份设置或数据"):
+    with pytest.raises(RunError, match="另一份设置、另一份数据"):
         next(train(model, task, material, PLAN, store=store, run="two"))
 
 

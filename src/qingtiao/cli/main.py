@@ -14,6 +14,7 @@ import typer
 
 from qingtiao.cli import app as app_verb
 from qingtiao.cli import audit, bases, chat, compare, demo, doctor, evaluate, merge, predict, serve, train
+from qingtiao.cli.launched import refuse_several
 from qingtiao.cli.output import print_error
 from qingtiao.errors import Interrupted, QingtiaoError
 from qingtiao.language import say
@@ -58,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # PEFT imports bitsandbytes wherever it is installed, which then warns of a kernel that it can do without.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
+        refuse_several(next(iter(arguments), ""))
         build()(args=arguments)
     except KeyboardInterrupt:
         sys.exit(_leave(_interrupted(), as_json=as_json))

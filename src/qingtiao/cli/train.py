@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
+from qingtiao.cli.launched import assists, one_of_several
 from qingtiao.cli.options import (
     AsJson,
     Base,
@@ -30,6 +32,7 @@ from qingtiao.cli.options import (
 from qingtiao.cli.output import print_json, scores_line, stderr, stdout
 from qingtiao.cli.progress import follow
 from qingtiao.config import DataConfig, RunConfig, assignments, merge, parse, read_yaml
+from qingtiao.events import Started
 from qingtiao.language import say
 from qingtiao.models.preset import in_force, lay_under, preset_of_run
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 
 _LONGEST_QUESTION = 100
+_LAUNCH_AGAIN = ("接着跑：原来的命令加 --resume", "To go on: the same command with --resume")
 
 
 def train(
@@ -84,6 +88,9 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """体检、训练、评测、保存并核对 | Audit, train, evaluate, save and prove."""
+    if assists():
+        help_out()
+        return
     flags: dict[str, Any] = {
         "out": out,
         "task": task,
@@ -103,17 +110,29 @@ def train(
         "train": {"seed": seed},
     }
     values = merge(read_yaml(config) if config else {}, without_none(flags), assignments(settings or []))
-    from qingtiao.workflows.train import stored_config
+    from qingtiao.workflows.folder import stored_config
     from qingtiao.workflows.train import train as run
 
     if resume and data is None and config is None and out is not None:
         values = merge(stored_config(Path(out)).model_dump(), values)
     settled = parse(RunConfig, with_preset(values, wanted=preset, quiet=as_json))
-    result = follow(run(settled, resume=resume, overwrite=overwrite), out=settled.out, quiet=as_json)
+    again = _LAUNCH_AGAIN if one_of_several() else None
+    result = follow(run(settled, resume=resume, overwrite=overwrite), out=settled.out, quiet=as_json, again=again)
     if as_json:
         print_json(result.report.as_json())
     else:
         show_result(result)
+
+
+def help_out() -> None:
+    """As one of several processes, and not the first, which tells everything and decides when to stop."""
+    from qingtiao.train.processes import signals_left_to_the_first
+    from qingtiao.workflows.train import assist
+
+    with ExitStack() as training:
+        for event in assist():
+            if isinstance(event, Started):
+                training.enter_context(signals_left_to_the_first())
 
 
 def with_preset(values: dict[str, Any], *, wanted: str | None, quiet: bool) -> dict[str, Any]:

@@ -28,8 +28,8 @@ def epoch_batches(
     return batches
 
 
-def steps_of(batches: Sequence[list[int]], *, accumulation: int, processes: int, process: int) -> list[list[list[int]]]:
-    """Batches dealt out to optimiser steps: for each step, this process's micro-batches.
+def steps_of(batches: Sequence[list[int]], *, accumulation: int, processes: int) -> list[list[list[list[int]]]]:
+    """Batches dealt out to optimiser steps: for each step its micro-batches, for each of these one batch a process.
 
     Every process gets the same number of steps and micro-batches: where the batches do not divide evenly, the
     first ones are dealt again.
@@ -37,5 +37,4 @@ def steps_of(batches: Sequence[list[int]], *, accumulation: int, processes: int,
     rounds = [
         [batches[(start + i) % len(batches)] for i in range(processes)] for start in range(0, len(batches), processes)
     ]
-    mine = [dealt[process] for dealt in rounds]
-    return [mine[start : start + accumulation] for start in range(0, len(mine), accumulation)]
+    return [rounds[start : start + accumulation] for start in range(0, len(rounds), accumulation)]

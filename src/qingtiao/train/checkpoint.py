@@ -112,10 +112,10 @@ class CheckpointStore:
             progress = Progress(**state["progress"])
             if progress.run != run:
                 raise RunError(
-                    f"{self.folder} 里的进度属于另一份设置或数据，接不上",
-                    f"The progress in {self.folder} belongs to other settings or other data",
-                    todo_zh="用原来的设置和数据加 --resume，或者换一个 --out 重新开始。",
-                    todo_en="Resume with the settings and data it began with, or start anew in another --out.",
+                    f"{self.folder} 里的进度属于另一份设置、另一份数据或者另一个进程数，接不上",
+                    f"The progress in {self.folder} belongs to other settings, data or another number of processes",
+                    todo_zh="用原来的设置、数据和进程数加 --resume，或者换一个 --out 重新开始。",
+                    todo_en="Resume with what it began with, or start anew in another --out.",
                 )
             tensors = load_file(folder / _OPTIMIZER)
             _restore_random_state(tensors)

@@ -13,8 +13,10 @@ from typing import Any, Self
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 
 from qingtiao.config import AdapterConfig, TrainConfig, resolve_auto
+from qingtiao.errors import QingtiaoError
 from qingtiao.events import Evaluated, Event, Finished, Saved, Started, Step
 from qingtiao.models.adapter import load_trainable_state, trainable, trainable_state
 from qingtiao.models.device import Precision, memory_estimate, pick_device
@@ -33,6 +35,7 @@ from qingtiao.train.checkpoint import (
 from qingtiao.train.head_start import start_head
 from qingtiao.train.layout import lay_by_columns, lay_by_rows
 from qingtiao.train.optim import adamw, scheduled_rate, set_rate
+from qingtiao.train.processes import Dismissed, Group
 from qingtiao.train.ranks import RankBudget
 from qingtiao.train.rehearsal import rehearse
 from qingtiao.types import Row
@@ -106,6 +109,9 @@ def train(
         store: where progress is kept; None trains without a net.
         run: identifies settings and data; a checkpoint that bears another one is refused.
 
+    Where a launcher started several processes, each calls this with the same arguments. A step sees one batch a
+    process; the others than the first save nothing, and their generators end without `Finished`.
+
     Raises:
         ConfigError: the method cannot work on this base and task, or not in so few steps.
         RunError: the checkpoint in `store` belongs to another run.
@@ -115,8 +121,13 @@ def train(
     try:
         yield from loop.events()
     except GeneratorExit:
-        loop.save()
+        loop.close()
         raise
+    except QingtiaoError:  # the disk is full, which shows between two steps, where the other processes listen
+        loop.group.part()
+        raise
+    except Dismissed:
+        return
     finally:
         lay_by_rows(loop.bare)
 
@@ -127,7 +138,9 @@ class _Loop:
     ) -> None:
         self.task, self.material, self.plan, self.store = task, material, plan, store
         # Precision is our own autocast: accelerate's would stay on the model after training, and be one a process.
-        self.accelerator = Accelerator(mixed_precision="no", cpu=pick_device().type == "cpu")
+        self.group = Group()
+        spread = DistributedDataParallelKwargs()
+        self.accelerator = Accelerator(mixed_precision="no", cpu=pick_device().type == "cpu", kwargs_handlers=[spread])
         model.to(self.accelerator.device)
         features, collate = material.train_features, material.collate
         rehearse(model, task, features, collate, device=self.accelerator.device)
@@ -138,13 +151,15 @@ class _Loop:
         )
         if self.accelerator.device.type == "cpu":
             lay_by_columns(model)
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        self.bare = self.accelerator.unwrap_model(self.model)
+        self.model = self.bare = model
         self.progress = Progress(run=run)
         self.best = trainable_state(self.bare)
         self.steps_an_epoch = len(self._steps(epoch=0))
         self.total_steps = self.steps_an_epoch * plan.epochs
         self.ranks = RankBudget.of(self.bare, self.total_steps)
+        if self.group.size > 1:
+            spread.find_unused_parameters = self._leaves_some_untouched()
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.began = self.saved = self.first_time = time.monotonic()
         self.saved_step = -1
         self._resume()
@@ -155,6 +170,7 @@ class _Loop:
         self.model.train()
         yield self._started()
         self.first_time = time.monotonic()
+        self.group.agree(progress.step)
         first_epoch, skip = divmod(progress.step, self.steps_an_epoch)
         stopped = self._out_of_patience()
         # A checkpoint taken right at the end of an epoch may stand before the look at the dev rows.
@@ -166,6 +182,8 @@ class _Loop:
                 break
             steps = self._steps(epoch)
             for micro_batches in steps[skip:]:
+                self.group.share(None)  # the moment at which a process may be told to leave
+                self.group.reseed(plan.seed, progress.step)
                 yield self._step(micro_batches)
                 if self.store and time.monotonic() - self.saved >= plan.checkpoint_seconds:
                     yield self.save()
@@ -174,6 +192,7 @@ class _Loop:
             stopped = self._out_of_patience()
             if self.store:
                 yield self.save()
+        self.group.part()
         load_trainable_state(self.bare, self.best)
         if self.ranks:
             self.ranks.finish()
@@ -186,10 +205,16 @@ class _Loop:
             history=tuple(progress.history),
         )
 
+    def close(self) -> None:
+        try:
+            self.save()
+        finally:
+            self.group.part()
+
     def save(self) -> Saved:
         """Put the state after the last finished step on disk, unless it is there already."""
         path = ""
-        if self.store and self.progress.step != self.saved_step and self.accelerator.is_main_process:
+        if self.store and self.progress.step != self.saved_step and self.group.leads:
             self.progress.seconds = self._seconds()
             self.began = time.monotonic()
             checkpoint = Checkpoint(
@@ -265,11 +290,20 @@ class _Loop:
         self.accelerator.backward(loss)
         return float(loss.detach())
 
+    def _leaves_some_untouched(self) -> bool:
+        """Whether a batch gives some parameter no gradient: the processes must know, or they wait for it."""
+        with torch.random.fork_rng():
+            self._backward([0], share=1.0)
+        untouched = any(parameter.grad is None for parameter in trainable(self.bare).values())
+        self.bare.zero_grad()
+        return untouched
+
     def _weight(self, batch: Sequence[int]) -> int:
         """Its share in a step of several micro-batches: a mean over tokens must not become a mean of means."""
         return max(1, sum(self.task.weight(self.material.train_features[index]) for index in batch))
 
-    def _steps(self, epoch: int) -> list[list[list[int]]]:
+    def _steps(self, epoch: int) -> list[list[list[list[int]]]]:
+        """For each step its micro-batches, for each of these the rows of each process."""
         plan = self.plan
         batches = epoch_batches(
             [length_of(feature) for feature in self.material.train_features],
@@ -278,21 +312,17 @@ class _Loop:
             epoch=epoch,
             group_by_length=plan.group_by_length,
         )
-        return steps_of(
-            batches,
-            accumulation=plan.accumulation,
-            processes=self.accelerator.num_processes,
-            process=self.accelerator.process_index,
-        )
+        return steps_of(batches, accumulation=plan.accumulation, processes=self.group.size)
 
-    def _step(self, micro_batches: Sequence[Sequence[int]]) -> Step:
+    def _step(self, micro_batches: Sequence[Sequence[Sequence[int]]]) -> Step:
         started = time.monotonic()
         rate = self._learning_rate()
-        rows = sum(len(batch) for batch in micro_batches)
-        weights = [self._weight(batch) for batch in micro_batches]
+        weights = [[self._weight(batch) for batch in batches] for batches in micro_batches]
+        whole = sum(map(sum, weights)) / self.group.size  # the processes' gradients are averaged, not added
+        mine = self.group.index
         total = sum(
-            self._backward(batch, share=weight / sum(weights))
-            for batch, weight in zip(micro_batches, weights, strict=True)
+            self._backward(batches[mine], share=weight[mine] / whole)
+            for batches, weight in zip(micro_batches, weights, strict=True)
         )
         norm = self.accelerator.clip_grad_norm_(trainable(self.bare).values(), self.plan.clip)
         self.optimizer.step()
@@ -300,8 +330,9 @@ class _Loop:
         if self.ranks:
             self.ranks.after_step(self.progress.step)
         self.optimizer.zero_grad()
+        rows = sum(len(batch) for batches in micro_batches for batch in batches)
         seconds = max(1e-9, time.monotonic() - started)
-        return self._told(total, rate, float(norm), rows * self.accelerator.num_processes / seconds)
+        return self._told(self.group.mean(total), rate, float(norm), rows / seconds)
 
     def _told(self, loss: float, rate: float, norm: float, speed: float) -> Step:
         step = self.progress.step
@@ -320,7 +351,7 @@ class _Loop:
 
     def _evaluated(self) -> Evaluated:
         plan, progress = self.plan, self.progress
-        metrics = self._dev_metrics()
+        metrics = self.group.share(self._dev_metrics())  # the cards may differ by rounding, and must not in a verdict
         value = metrics.get(plan.metric.name)
         better = value is None or progress.best_metric is None or _better(plan.metric, value, progress.best_metric)
         if better:

@@ -26,8 +26,9 @@ from qingtiao.events import Entered, Event, Phase
 from qingtiao.files import atomic_write_text
 from qingtiao.task import Task, find_task
 from qingtiao.types import Row
+from qingtiao.workflows.folder import stored_config
 from qingtiao.workflows.material import Prepared, prepare
-from qingtiao.workflows.train import library_versions, stored_config, train
+from qingtiao.workflows.train import library_versions, train
 
 _WARM_UP_ROWS = 16
 

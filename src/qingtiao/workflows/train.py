@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from accelerate.utils import set_seed
-from filelock import FileLock, Timeout
 
 from qingtiao.bundle import Manifest, read_manifest, save_bundle, write_manifest
-from qingtiao.config import PrecisionChoice, RunConfig, parse, read_yaml
+from qingtiao.config import RunConfig, parse
 from qingtiao.data.normalise import Normaliser
-from qingtiao.errors import DataError, RunError
+from qingtiao.errors import DataError, UserError
 from qingtiao.evaluate.html import render_html
 from qingtiao.evaluate.judging import AnyReport
 from qingtiao.evaluate.report import About
@@ -36,7 +34,9 @@ from qingtiao.task import Chosen, Task, choosing_score, find_task
 from qingtiao.train.checkpoint import CheckpointStore
 from qingtiao.train.loop import Material, Plan
 from qingtiao.train.loop import train as train_loop
+from qingtiao.train.processes import Dismissed, Group
 from qingtiao.train.trackers import Tracker, open_trackers
+from qingtiao.workflows.folder import claimed, open_folder
 from qingtiao.workflows.material import Prepared, prepare
 from qingtiao.workflows.scorer import Scorer
 
@@ -58,16 +58,18 @@ def train(config: RunConfig, *, resume: bool = False, overwrite: bool = False) -
     """Run `config`, yielding events; the value returned at the end says where things are.
 
     Closing the generator saves progress first. With `resume` a run goes on from its newest checkpoint, or begins
-    when there is none; without, a folder that already holds a run is refused unless `overwrite` empties it.
+    when there is none; without, a folder that already holds a run is refused unless `overwrite` empties it. Of several
+    processes that a launcher started, the first calls this, and each of the others `assist`.
 
     Raises:
         RunError: the folder holds another run, or another process is at work in it.
         QingtiaoError: whatever the layers below refuse.
     """
     out = Path(config.out)
-    with _claimed(out):
-        config = _open_folder(out, config, resume=resume, overwrite=overwrite)
-        run = _Run(config, out)
+    group = Group()
+    with claimed(out):
+        config = group.share(open_folder(out, config, resume=resume, overwrite=overwrite))
+        run = _Run(config, out, group)
         store = CheckpointStore(out / "checkpoints")
         trackers = open_trackers(out, resume_from=store.newest_step() if resume else None)
         try:
@@ -75,6 +77,22 @@ def train(config: RunConfig, *, resume: bool = False, overwrite: bool = False) -
         finally:
             for tracker in trackers:
                 tracker.close()
+
+
+def assist() -> Generator[Event, None, None]:
+    """Do this process's share of the run that `train` does in the first process of the group.
+
+    Raises:
+        QingtiaoError: what this machine lacks; mistakes of the user are told by the first process.
+    """
+    group = Group()
+    with suppress(Dismissed):
+        config = group.share(cast("RunConfig", None))
+        run = _Run(config, Path(config.out), group)
+        try:
+            yield from run.trained(CheckpointStore(run.out / "checkpoints"))
+        except UserError:
+            group.part()  # the first process meets the same mistake, and its launcher ends all that wait
 
 
 def _tracked(
@@ -91,30 +109,51 @@ def _tracked(
             yield event
 
 
-def stored_config(out: Path) -> RunConfig:
-    """The config of the run in `out`.
-
-    Raises:
-        RunError: there is no run in `out`.
-    """
-    if not (out / "config.yaml").is_file():
-        raise RunError(
-            f"{out} 里没有可以接着跑的训练",
-            f"There is no run in {out} to resume",
-            todo_zh="检查 --out；第一次训练不用加 --resume。",
-            todo_en="Check --out; a first run needs no --resume.",
-        )
-    return parse(RunConfig, {**read_yaml(out / "config.yaml"), "out": str(out)})
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    prepared: Prepared
+    task: Task
+    base: LoadedBase
+    model: Any
+    max_length: int
+    share: float
+    seconds: float
+    dev: Sequence[Mapping[str, float]]
 
 
 class _Run:
-    def __init__(self, config: RunConfig, out: Path) -> None:
-        self.config, self.out = config, out
+    def __init__(self, config: RunConfig, out: Path, group: Group) -> None:
+        self.config, self.out, self.group = config, out, group
         self.device = pick_device()
         self.precision = pick_precision(config.train.precision, self.device)  # already chosen: "auto" is not stored
         self.normaliser = Normaliser(config.normalise)
 
     def events(self, store: CheckpointStore) -> Generator[Event, None, TrainResult]:
+        config = self.config
+        trained = yield from self.trained(store)
+        prepared, base, model = trained.prepared, trained.base, trained.model
+
+        yield Phase("evaluate")
+        scorer = Scorer(trained.task, base, model, max_length=trained.max_length, device=self.device)
+        task = scorer.tune(prepared)
+        report = scorer.report(
+            prepared, self._about(trained), threshold=config.data.near_duplicate, seed=config.train.seed
+        )
+
+        yield Phase("bundle")
+        unproved = self.out / ".bundle.tmp"
+        shutil.rmtree(unproved, ignore_errors=True)
+        manifest = self._manifest(task, base, prepared, report, max_length=trained.max_length)
+        save_bundle(unproved, model=model, tokenizer=base.tokenizer, manifest=manifest)
+
+        yield Phase("proof")
+        rows = (prepared.dataset.test or prepared.dataset.train)[:_PROOF_ROWS]
+        difference = prove(unproved, rows, scorer.judge(rows))
+        yield Proved(str(self.out / "bundle"), difference)
+        return self._publish(unproved, task, report, difference)
+
+    def trained(self, store: CheckpointStore) -> Generator[Event, None, _Trained]:
+        """All that every process of the run does."""
         config = self.config
         # A slip of the pen is told before the data is read.
         check_quantising(config.base.quantize, config.adapter)
@@ -143,28 +182,7 @@ class _Run:
                 if isinstance(event, Finished):
                     seconds, dev = event.seconds, event.history
                 yield event
-
-        yield Phase("evaluate")
-        scorer = Scorer(task, base, model, max_length=max_length, device=self.device)
-        task = scorer.tune(prepared)
-        report = scorer.report(
-            prepared,
-            self._about(base, prepared, share=share, seconds=seconds, dev=dev),
-            threshold=config.data.near_duplicate,
-            seed=config.train.seed,
-        )
-
-        yield Phase("bundle")
-        unproved = self.out / ".bundle.tmp"
-        shutil.rmtree(unproved, ignore_errors=True)
-        manifest = self._manifest(task, base, prepared, report, max_length=max_length)
-        save_bundle(unproved, model=model, tokenizer=base.tokenizer, manifest=manifest)
-
-        yield Phase("proof")
-        rows = (prepared.dataset.test or prepared.dataset.train)[:_PROOF_ROWS]
-        difference = prove(unproved, rows, scorer.judge(rows))
-        yield Proved(str(self.out / "bundle"), difference)
-        return self._publish(unproved, task, report, difference)
+        return _Trained(prepared, task, base, model, max_length, share, seconds, dev)
 
     def _model(self, task: Task) -> Generator[Event, None, tuple[LoadedBase, Any, int]]:
         """The base, the model that is trained on it, and the longest input that it reads."""
@@ -234,27 +252,21 @@ class _Run:
     def _identity(self, base: LoadedBase, prepared: Prepared) -> str:
         """Changes with anything that the weights at the end depend on, and with nothing else."""
         settings = self.config.model_dump(mode="json", exclude={"out": True, "train": {"checkpoint_seconds"}})
-        facts = [settings, prepared.hashes, base.fingerprint, self.precision]
+        facts: list[Any] = [settings, prepared.hashes, base.fingerprint, self.precision]
+        if self.group.size > 1:
+            facts.append(self.group.size)  # a step sees a batch a process
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
-    def _about(
-        self,
-        base: LoadedBase,
-        prepared: Prepared,
-        *,
-        share: float,
-        seconds: float,
-        dev: Sequence[Mapping[str, float]],
-    ) -> About:
+    def _about(self, trained: _Trained) -> About:
         return About(
-            base=self._base_facts(base),
+            base=self._base_facts(trained.base),
             adapter=self.config.adapter.model_dump(mode="json"),
             config=self.config.model_dump(mode="json"),
-            audit=prepared.audit.as_json(),
-            dev=dev,
+            audit=trained.prepared.audit.as_json(),
+            dev=trained.dev,
             versions=library_versions(),
-            trainable_share=share,
-            seconds=round(seconds, 2),
+            trainable_share=trained.share,
+            seconds=round(trained.seconds, 2),
         )
 
     def _manifest(
@@ -306,70 +318,3 @@ def _nothing_to_learn(rows: int, max_length: int) -> DataError:
 
 def library_versions() -> dict[str, str]:
     return {"qingtiao": version("qingtiao"), **{name: version(name) for name in _LIBRARIES}}
-
-
-@contextmanager
-def _claimed(out: Path) -> Iterator[None]:
-    """Hold the folder for this process; the lock goes with the process, however it ends."""
-    with disk_errors_as_ours(out):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"另一个进程正在用 {out}",
-                f"Another process is at work in {out}",
-                todo_zh="等它结束，或者换一个 --out。",
-                todo_en="Wait for it to end, or choose another --out.",
-            ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _open_folder(out: Path, config: RunConfig, *, resume: bool, overwrite: bool) -> RunConfig:
-    """Make the folder this run's, and settle what is measured: a resumed run must not probe to another precision."""
-    # A run that died before its first checkpoint left nothing worth guarding: correct the call and run it again.
-    finished = (out / "bundle").exists()
-    begun = finished or CheckpointStore(out / "checkpoints").newest_step() > 0
-    if finished and resume:
-        raise RunError(
-            f"{out} 里的训练已经完成，没有什么可以接着做的",
-            f"The run in {out} is finished; there is nothing to resume",
-            todo_zh=f"直接用 {out / 'bundle'}；要重来就加 --overwrite。",
-            todo_en=f"Use {out / 'bundle'}; to begin anew add --overwrite.",
-        )
-    if begun and not (resume or overwrite):
-        raise RunError(
-            f"{out} 里已经有一次训练",
-            f"{out} already holds a run",
-            todo_zh="接着跑加 --resume，重来加 --overwrite，或者换一个 --out。",
-            todo_en="Add --resume to go on, --overwrite to begin anew, or choose another --out.",
-        )
-    if not resume:
-        _empty(out)
-    if begun and resume and (out / "config.yaml").is_file():
-        # What the run began with stays on disk; a config that differs is refused when its checkpoint is read.
-        return _with_precision(config, stored_config(out).train.precision)
-    config = _with_precision(config, pick_precision(config.train.precision, pick_device()))
-    text = yaml.safe_dump(config.model_dump(mode="json"), allow_unicode=True, sort_keys=False)
-    atomic_write_text(out / "config.yaml", text)
-    return config
-
-
-def _with_precision(config: RunConfig, chosen: PrecisionChoice) -> RunConfig:
-    if config.train.precision != "auto":
-        return config
-    return config.model_copy(update={"train": config.train.model_copy(update={"precision": chosen})})
-
-
-def _empty(out: Path) -> None:
-    """Remove what a run leaves, by name: the folder may hold other things. Fails now rather than at the end."""
-    with disk_errors_as_ours(out):
-        for name in ("bundle", ".bundle.tmp", "checkpoints", "tensorboard"):
-            if (out / name).exists():
-                shutil.rmtree(out / name)
-    for name in ("config.yaml", "report.json", "report.html", "events.jsonl"):
-        (out / name).unlink(missing_ok=True)

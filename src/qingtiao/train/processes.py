@@ -1,0 +1,116 @@
+"""One run in several processes, as `torchrun` and `accelerate launch` start them: one for each graphics card.
+
+The first process does what it would do alone: it holds the folder, tells of the run, judges and saves. The others take
+what it hands them, do their share of each step, and leave when it lets them go.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list, reduce
+
+from qingtiao.errors import EnvironmentLack
+from qingtiao.models.device import pick_device
+
+Value = TypeVar("Value")
+
+_DISMISSED = "dismissed"
+
+
+class Dismissed(Exception):
+    """The first process needs the others no longer."""
+
+
+class Group:
+    """The processes that train together, this one among them; one, where no launcher started it.
+
+    Joining takes this process's graphics card, so it comes before anything is put on one.
+    """
+
+    def __init__(self) -> None:
+        self.state = PartialState(cpu=pick_device().type == "cpu")
+        self.size: int = self.state.num_processes
+        self.index: int = self.state.process_index
+        self.leads = self.index == 0
+        self.apart = self.size == 1
+
+    def share(self, value: Value) -> Value:
+        """What the first process gives here, in all of them; the others wait for it.
+
+        Raises:
+            Dismissed: in the others, once the first process goes on alone.
+        """
+        if self.apart:
+            return value
+        try:
+            message, value = broadcast_object_list([None, value])
+        except RuntimeError:  # of the backends, when the first process is gone: it has told why
+            if self.leads:
+                raise
+            raise Dismissed from None
+        if message == _DISMISSED:
+            self._leave()
+            raise Dismissed
+        return value
+
+    def agree(self, step: int) -> None:
+        """
+        Raises:
+            EnvironmentLack: this process has read another progress than the first one.
+        """
+        if self.share(step) != step:
+            raise EnvironmentLack(
+                "各个进程读到的进度不一样：它们看到的不是同一个输出目录",
+                "The processes do not read the same progress: they see different output folders",
+                todo_zh="让每台机器上的 --out 指向同一个共享目录。",
+                todo_en="Let --out be one shared folder on all machines.",
+            )
+
+    def reseed(self, seed: int, step: int) -> None:
+        """Before each step of several processes: every one gets dropout of its own, and a resumed one gets it again.
+
+        The random states themselves part ways with the rows that each has seen; only the first one's are saved.
+        """
+        if self.size > 1:
+            torch.manual_seed(int(np.random.SeedSequence([seed, step, self.index]).generate_state(1)[0]))
+
+    def mean(self, value: float) -> float:
+        """Of what all processes give here."""
+        if self.size == 1:
+            return value
+        return float(reduce(torch.tensor(value, device=self.state.device), reduction="mean"))
+
+    def part(self) -> None:
+        """The first process lets the others go, who wait for it in `share` or here; from then on it is alone.
+
+        Raises:
+            Dismissed: in the others.
+        """
+        if self.leads and not self.apart:
+            broadcast_object_list([_DISMISSED, None])
+            self._leave()
+        else:
+            self.share(None)
+
+    def _leave(self) -> None:
+        self.apart = True
+        self.state.destroy_process_group()
+
+
+@contextmanager
+def signals_left_to_the_first() -> Iterator[None]:
+    """A launcher hands Ctrl-C to every process. The first one ends its step, saves, and dismisses the others then."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
