@@ -90,6 +90,19 @@ def test_tokens_that_an_adapter_puts_before_the_text_move_no_position(model: Any
         assert torch.allclose(bare, logits_at(model, inputs, positions), atol=1e-5)
 
 
+def test_a_model_spread_over_devices_computes_no_more_logits_than_are_looked_at(model: Any, tokenizer: Any) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    inputs = {name: batch_of(tokenizer)[name] for name in ("input_ids", "attention_mask")}
+    tuned = get_peft_model(copy.deepcopy(model), LoraConfig(task_type="CAUSAL_LM", target_modules="all-linear")).eval()
+    computed: list[int] = []
+    tuned.get_output_embeddings().register_forward_hook(lambda *told: computed.append(told[-1].shape[1]))
+    with torch.inference_mode():
+        for whole in (tuned, torch.nn.DataParallel(tuned)):
+            logits_at(whole, inputs, torch.tensor([0, 5, 11]))
+    assert computed == [3, 3]
+
+
 @pytest.mark.parametrize("sampling", [GREEDY, LIVELY])
 def test_pieces_join_to_the_whole(model: Any, tokenizer: Any, sampling: Sampling) -> None:
     inputs = prompts(tokenizer, "你好")

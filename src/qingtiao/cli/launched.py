@@ -19,12 +19,12 @@ def assists() -> bool:
 def refuse_several(verb: str) -> None:
     """
     Raises:
-        UserError: this is one of several processes, which is good for training alone.
+        UserError: this is one of several processes, and `verb` is one that trains run after run.
     """
-    if one_of_several() and verb != "train":
+    if one_of_several() and verb in ("demo", "compare"):
         raise UserError(
             f"qingtiao {verb} 不能用多个进程启动",
             f"`qingtiao {verb}` cannot be started in several processes",
-            todo_zh="直接运行，不经过 torchrun 或 accelerate launch；多个进程只用来 train。",
-            todo_en="Run it without torchrun or accelerate launch; several processes are for `train` alone.",
+            todo_zh="直接运行，不经过 torchrun 或 accelerate launch；能这样启动的是 train。",
+            todo_en="Run it without torchrun or accelerate launch; it is `train` that can be started so.",
         )

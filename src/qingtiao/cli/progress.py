@@ -22,6 +22,7 @@ from qingtiao.events import (
     Phase,
     Proved,
     Quantised,
+    Saved,
     Started,
     Step,
 )
@@ -62,7 +63,7 @@ def follow(
             except KeyboardInterrupt:
                 events.close()
                 raise _stopped(again or _resume(out)) from None
-            stop.may_wait = isinstance(event, Started | Step | Evaluated)
+            stop.may_wait = isinstance(event, Started | Step | Evaluated | Saved)
             view.show(event)
             if stop.requested:
                 events.close()

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import extract_model_from_parallel
 from numpy.typing import NDArray
 
 IGNORED = -100
@@ -21,8 +22,8 @@ def logits_at(model: Any, inputs: Mapping[str, torch.Tensor], positions: torch.T
     """
     # Counted from the end: prompt tuning puts tokens of its own before ours, and not while its adapter is disabled.
     positions = positions - inputs["input_ids"].shape[1]
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    base = getattr(base, "module", base)
+    base = extract_model_from_parallel(model)
+    base = base.get_base_model() if hasattr(base, "get_base_model") else base
     if "logits_to_keep" in inspect.signature(base.forward).parameters:
         logits: torch.Tensor = model(**inputs, use_cache=False, logits_to_keep=positions).logits
         return logits.float()

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from qingtiao.models.base import quiet_transformers
+from qingtiao.models.device import forked_random
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def generate(
     positions = getattr(model.config.get_text_config(), "max_position_embeddings", None)
     room = new_tokens if positions is None else max(1, min(new_tokens, positions - length))
     drawn = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0} if sampling.temperature else {}
-    with torch.random.fork_rng(), quiet_transformers():
+    with forked_random(model.device), quiet_transformers():
         torch.manual_seed(sampling.seed)
         told = model.generate(
             **inputs,

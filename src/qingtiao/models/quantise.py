@@ -21,7 +21,7 @@ from qingtiao.config import AdapterConfig, Quantize
 from qingtiao.errors import BaseModelError, ConfigError, EnvironmentLack
 from qingtiao.models.adapter import head_modules, linear_layers
 from qingtiao.models.base import LoadedBase
-from qingtiao.models.device import pick_device
+from qingtiao.models.device import forked_random, pick_device
 from qingtiao.models.methods import method_named, options_of
 from qingtiao.models.starts import changes_the_base, error_rank, without_error
 
@@ -197,7 +197,7 @@ def _factorised(error: torch.Tensor, rank: int) -> tuple[torch.Tensor, torch.Ten
     Source: Halko, Martinsson & Tropp, 2011, algorithm 5.1 with four power iterations.
     """
     # Drawn from a seed of its own, so that nothing else that a run draws depends on the method.
-    with torch.random.fork_rng(devices=[error.device] if error.is_cuda else []):
+    with forked_random(error.device):
         torch.manual_seed(0)
         left, sizes, right = torch.svd_lowrank(error, q=min(rank + _OVERSAMPLED, *error.shape), niter=4)
     root = sizes[:rank].sqrt()

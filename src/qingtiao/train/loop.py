@@ -11,7 +11,6 @@ from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 
@@ -19,7 +18,7 @@ from qingtiao.config import AdapterConfig, TrainConfig, resolve_auto
 from qingtiao.errors import QingtiaoError
 from qingtiao.events import Evaluated, Event, Finished, Saved, Started, Step
 from qingtiao.models.adapter import load_trainable_state, trainable, trainable_state
-from qingtiao.models.device import Precision, memory_estimate, pick_device
+from qingtiao.models.device import Precision, forked_random, memory_estimate, pick_device
 from qingtiao.models.forward import Collate, Feature, autocast, length_of, run_rows
 from qingtiao.models.methods import method_named, options_of
 from qingtiao.models.quantise import parameter_count, weight_bytes
@@ -123,9 +122,6 @@ def train(
     except GeneratorExit:
         loop.close()
         raise
-    except QingtiaoError:  # the disk is full, which shows between two steps, where the other processes listen
-        loop.group.part()
-        raise
     except Dismissed:
         return
     finally:
@@ -157,7 +153,7 @@ class _Loop:
         self.steps_an_epoch = len(self._steps(epoch=0))
         self.total_steps = self.steps_an_epoch * plan.epochs
         self.ranks = RankBudget.of(self.bare, self.total_steps)
-        if self.group.size > 1:
+        if self.accelerator.use_distributed:
             spread.find_unused_parameters = self._leaves_some_untouched()
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         self.began = self.saved = self.first_time = time.monotonic()
@@ -206,6 +202,7 @@ class _Loop:
         )
 
     def close(self) -> None:
+        """Save, and let the other processes go."""
         try:
             self.save()
         finally:
@@ -224,7 +221,11 @@ class _Loop:
                 optimizer_tensors(self.optimizer),
                 ranks=self.ranks.state() if self.ranks else {},
             )
-            path = str(self.store.save(checkpoint))
+            try:
+                path = str(self.store.save(checkpoint))
+            except QingtiaoError:  # the disk is full; the other processes wait for the next step
+                self.group.part()
+                raise
         self.saved, self.saved_step = time.monotonic(), self.progress.step
         return Saved(step=self.progress.step, path=path)
 
@@ -272,7 +273,7 @@ class _Loop:
         batch = sorted(range(len(features)), key=lambda index: length_of(features[index]))
         middle = max(0, len(batch) // 2 - self.plan.batch_size // 2)
         trial = batch[middle : middle + self.plan.batch_size]
-        with torch.random.fork_rng():
+        with forked_random(self.accelerator.device):
             self._backward(trial, share=1.0)  # the first call sets up kernels
             started = time.monotonic()
             self._backward(trial, share=1.0)
@@ -292,11 +293,11 @@ class _Loop:
 
     def _leaves_some_untouched(self) -> bool:
         """Whether a batch gives some parameter no gradient: the processes must know, or they wait for it."""
-        with torch.random.fork_rng():
+        with forked_random(self.accelerator.device):
             self._backward([0], share=1.0)
         untouched = any(parameter.grad is None for parameter in trainable(self.bare).values())
         self.bare.zero_grad()
-        return untouched
+        return untouched or any(getattr(module, "layerdrop", 0) for module in self.bare.modules())
 
     def _weight(self, batch: Sequence[int]) -> int:
         """Its share in a step of several micro-batches: a mean over tokens must not become a mean of means."""

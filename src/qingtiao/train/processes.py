@@ -6,6 +6,7 @@ what it hands them, do their share of each step, and leave when it lets them go.
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,10 +33,18 @@ class Group:
     """The processes that train together, this one among them; one, where no launcher started it.
 
     Joining takes this process's graphics card, so it comes before anything is put on one.
+
+    Raises:
+        EnvironmentLack: there are more processes than cards, or the card is of a kind that cannot join others.
     """
 
     def __init__(self) -> None:
-        self.state = PartialState(cpu=pick_device().type == "cpu")
+        device, here = pick_device(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if device.type == "cuda" and here > torch.cuda.device_count():
+            raise _too_many(here, torch.cuda.device_count())
+        self.state = PartialState(cpu=device.type == "cpu")
+        if here > 1 and self.state.num_processes == 1:
+            raise _too_many(here, 1)
         self.size: int = self.state.num_processes
         self.index: int = self.state.process_index
         self.leads = self.index == 0
@@ -102,6 +111,15 @@ class Group:
     def _leave(self) -> None:
         self.apart = True
         self.state.destroy_process_group()
+
+
+def _too_many(processes: int, cards: int) -> EnvironmentLack:
+    return EnvironmentLack(
+        f"启动了 {processes} 个进程，这台机器上只有 {cards} 张卡可用",
+        f"{processes} processes were started, and there is work for {cards} on this machine",
+        todo_zh=f"用 --nproc-per-node {cards}；只有一张卡就直接运行 qingtiao train。",
+        todo_en=f"Use --nproc-per-node {cards}; with one card, run `qingtiao train` itself.",
+    )
 
 
 @contextmanager

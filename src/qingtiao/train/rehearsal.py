@@ -16,6 +16,7 @@ import torch
 from qingtiao.errors import ConfigError
 from qingtiao.models.adapter import trainable
 from qingtiao.models.base import quiet_transformers
+from qingtiao.models.device import forked_random
 from qingtiao.models.forward import Collate, Feature, length_of
 from qingtiao.task import Task
 
@@ -48,7 +49,7 @@ def rehearse(model: Any, task: Task, features: Sequence[Feature], collate: Colla
     was_training = model.training
     model.eval()
     try:
-        with torch.random.fork_rng(), quiet_transformers():
+        with forked_random(device), quiet_transformers():
             problem = _problem(model, task, [ordered[0], ordered[-1]], collate, device)
     except _UPSTREAM as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from accelerate.utils import set_seed
 from qingtiao.bundle import Manifest, read_manifest, save_bundle, write_manifest
 from qingtiao.config import RunConfig, parse
 from qingtiao.data.normalise import Normaliser
-from qingtiao.errors import DataError, UserError
+from qingtiao.errors import DataError, QingtiaoError
 from qingtiao.evaluate.html import render_html
 from qingtiao.evaluate.judging import AnyReport
 from qingtiao.evaluate.report import About
@@ -41,6 +42,7 @@ from qingtiao.workflows.material import Prepared, prepare
 from qingtiao.workflows.scorer import Scorer
 
 _PROOF_ROWS = 32
+_OTHERS_PATIENCE = 20.0  # seconds
 _LIBRARIES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
 
 
@@ -83,7 +85,7 @@ def assist() -> Generator[Event, None, None]:
     """Do this process's share of the run that `train` does in the first process of the group.
 
     Raises:
-        QingtiaoError: what this machine lacks; mistakes of the user are told by the first process.
+        QingtiaoError: what the first process did not meet itself.
     """
     group = Group()
     with suppress(Dismissed):
@@ -91,8 +93,10 @@ def assist() -> Generator[Event, None, None]:
         run = _Run(config, Path(config.out), group)
         try:
             yield from run.trained(CheckpointStore(run.out / "checkpoints"))
-        except UserError:
-            group.part()  # the first process meets the same mistake, and its launcher ends all that wait
+        except QingtiaoError:
+            # The first process should meet the same, tell it, and have its launcher end us while we sleep.
+            time.sleep(_OTHERS_PATIENCE)
+            raise
 
 
 def _tracked(
