@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -130,3 +132,14 @@ def save_tiny_base(folder: Path) -> None:
         attention_probs_dropout_prob=0.1,
     )
     BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+
+
+def wait_for_step(out: Path, step: int, process: subprocess.Popen[str]) -> None:
+    """Until the events tell of this step, or the process has ended."""
+    log = out / "events.jsonl"
+    deadline = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < deadline:
+        if log.exists() and f'"event": "step", "step": {step},' in log.read_text(encoding="utf-8"):
+            return
+        time.sleep(0.01)
+    assert process.poll() is not None, f"step {step} never came"

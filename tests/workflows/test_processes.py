@@ -7,14 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import labelled_texts, write_csv
+from tiny import labelled_texts, wait_for_step, write_csv
 
 from qingtiao.cli import main
 
@@ -86,10 +85,8 @@ def test_a_stopped_run_goes_on_to_the_same_weights(
     code, told = finished(launch(*whole))
     assert code == 0, told
     process = launch(*cut)
-    log, deadline = tmp_path / "cut" / "events.jsonl", time.monotonic() + 120
-    while not (log.exists() and '"event": "step", "step": 5,' in log.read_text(encoding="utf-8")):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for_step(tmp_path / "cut", 5, process)
+    assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     _, told = finished(process)
     assert told.count("Stopped; the progress is saved") == 1 and "fault" not in told

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny import labelled_texts, write_csv
+from tiny import labelled_texts, wait_for_step, write_csv
 
 from qingtiao.cli import main
 from qingtiao.data.sources import load_split
@@ -153,17 +153,6 @@ def start(args: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-
-
-def wait_for_step(out: Path, step: int, process: subprocess.Popen[str]) -> None:
-    """Until the events tell of this step, or the process has ended."""
-    log = out / "events.jsonl"
-    deadline = time.monotonic() + 120
-    while process.poll() is None and time.monotonic() < deadline:
-        if log.exists() and f'"event": "step", "step": {step},' in log.read_text(encoding="utf-8"):
-            return
-        time.sleep(0.01)
-    assert process.poll() is not None, f"step {step} never came"
 
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tiny_base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from contextlib import ExitStack
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -126,13 +126,13 @@ def train(
 
 def help_out() -> None:
     """As one of several processes, and not the first, which tells everything and decides when to stop."""
-    from qingtiao.train.processes import signals_left_to_the_first
     from qingtiao.workflows.train import assist
 
-    with ExitStack() as training:
-        for event in assist():
-            if isinstance(event, Started):
-                training.enter_context(signals_left_to_the_first())
+    for event in assist():
+        if isinstance(event, Started):
+            # A launcher hands Ctrl-C to every process; the first one ends its step, saves, and lets us go.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
 
 
 def with_preset(values: dict[str, Any], *, wanted: str | None, quiet: bool) -> dict[str, Any]:

@@ -10,6 +10,9 @@ import numpy as np
 # little padding as a full sort, and still another neighbourhood for each row every epoch.
 _POOL_BATCHES = 50
 
+# What the processes do at the same time: the row indices of one batch for each of them.
+Round = list[list[int]]
+
 
 def epoch_batches(
     lengths: Sequence[int], *, batch_size: int, seed: int, epoch: int, group_by_length: bool
@@ -28,13 +31,13 @@ def epoch_batches(
     return batches
 
 
-def steps_of(batches: Sequence[list[int]], *, accumulation: int, processes: int) -> list[list[list[list[int]]]]:
-    """Batches dealt out to optimiser steps: for each step its micro-batches, for each of these one batch a process.
+def steps_of(batches: Sequence[list[int]], *, accumulation: int, processes: int) -> list[list[Round]]:
+    """Batches dealt out to optimiser steps, for each of them as many rounds as it accumulates.
 
     Every process gets the same number of steps and micro-batches: where the batches do not divide evenly, the
     first ones are dealt again.
     """
-    rounds = [
+    rounds: list[Round] = [
         [batches[(start + i) % len(batches)] for i in range(processes)] for start in range(0, len(batches), processes)
     ]
     return [rounds[start : start + accumulation] for start in range(0, len(rounds), accumulation)]

@@ -23,7 +23,7 @@ from qingtiao.models.forward import Collate, Feature, autocast, length_of, run_r
 from qingtiao.models.methods import method_named, options_of
 from qingtiao.models.quantise import parameter_count, weight_bytes
 from qingtiao.task import Chosen, Task
-from qingtiao.train.batches import epoch_batches, steps_of
+from qingtiao.train.batches import Round, epoch_batches, steps_of
 from qingtiao.train.checkpoint import (
     Checkpoint,
     CheckpointStore,
@@ -133,9 +133,9 @@ class _Loop:
         self, model: Any, task: Task, material: Material, plan: Plan, *, store: CheckpointStore | None, run: str
     ) -> None:
         self.task, self.material, self.plan, self.store = task, material, plan, store
-        # Precision is our own autocast: accelerate's would stay on the model after training, and be one a process.
         self.group = Group()
         spread = DistributedDataParallelKwargs()
+        # Precision is our own autocast: accelerate's would stay on the model after training, and be one a process.
         self.accelerator = Accelerator(mixed_precision="no", cpu=pick_device().type == "cpu", kwargs_handlers=[spread])
         model.to(self.accelerator.device)
         features, collate = material.train_features, material.collate
@@ -177,10 +177,10 @@ class _Loop:
             if stopped:
                 break
             steps = self._steps(epoch)
-            for micro_batches in steps[skip:]:
+            for rounds in steps[skip:]:
                 self.group.share(None)  # the moment at which a process may be told to leave
                 self.group.reseed(plan.seed, progress.step)
-                yield self._step(micro_batches)
+                yield self._step(rounds)
                 if self.store and time.monotonic() - self.saved >= plan.checkpoint_seconds:
                     yield self.save()
             skip = 0
@@ -303,8 +303,7 @@ class _Loop:
         """Its share in a step of several micro-batches: a mean over tokens must not become a mean of means."""
         return max(1, sum(self.task.weight(self.material.train_features[index]) for index in batch))
 
-    def _steps(self, epoch: int) -> list[list[list[list[int]]]]:
-        """For each step its micro-batches, for each of these the rows of each process."""
+    def _steps(self, epoch: int) -> list[list[Round]]:
         plan = self.plan
         batches = epoch_batches(
             [length_of(feature) for feature in self.material.train_features],
@@ -315,15 +314,15 @@ class _Loop:
         )
         return steps_of(batches, accumulation=plan.accumulation, processes=self.group.size)
 
-    def _step(self, micro_batches: Sequence[Sequence[Sequence[int]]]) -> Step:
+    def _step(self, rounds: Sequence[Round]) -> Step:
         started = time.monotonic()
         rate = self._learning_rate()
-        weights = [[self._weight(batch) for batch in batches] for batches in micro_batches]
+        weights = [[self._weight(batch) for batch in batches] for batches in rounds]
         whole = sum(map(sum, weights)) / self.group.size  # the processes' gradients are averaged, not added
         mine = self.group.index
         total = sum(
             self._backward(batches[mine], share=weight[mine] / whole)
-            for batches, weight in zip(micro_batches, weights, strict=True)
+            for batches, weight in zip(rounds, weights, strict=True)
         )
         norm = self.accelerator.clip_grad_norm_(trainable(self.bare).values(), self.plan.clip)
         self.optimizer.step()
@@ -331,7 +330,7 @@ class _Loop:
         if self.ranks:
             self.ranks.after_step(self.progress.step)
         self.optimizer.zero_grad()
-        rows = sum(len(batch) for batches in micro_batches for batch in batches)
+        rows = sum(len(batch) for batches in rounds for batch in batches)
         seconds = max(1e-9, time.monotonic() - started)
         return self._told(self.group.mean(total), rate, float(norm), rows / seconds)
 

@@ -7,9 +7,6 @@ what it hands them, do their share of each step, and leave when it lets them go.
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -21,8 +18,6 @@ from qingtiao.errors import EnvironmentLack
 from qingtiao.models.device import pick_device
 
 Value = TypeVar("Value")
-
-_DISMISSED = "dismissed"
 
 
 class Dismissed(Exception):
@@ -48,7 +43,11 @@ class Group:
         self.size: int = self.state.num_processes
         self.index: int = self.state.process_index
         self.leads = self.index == 0
-        self.apart = self.size == 1
+
+    @property
+    def apart(self) -> bool:
+        """Whether there is no one to share with: from the start, or since the processes parted."""
+        return not (torch.distributed.is_available() and torch.distributed.is_initialized())
 
     def share(self, value: Value) -> Value:
         """What the first process gives here, in all of them; the others wait for it.
@@ -59,13 +58,13 @@ class Group:
         if self.apart:
             return value
         try:
-            message, value = broadcast_object_list([None, value])
+            dismissed, value = broadcast_object_list([False, value])
         except RuntimeError:  # of the backends, when the first process is gone: it has told why
             if self.leads:
                 raise
             raise Dismissed from None
-        if message == _DISMISSED:
-            self._leave()
+        if dismissed:
+            self.state.destroy_process_group()
             raise Dismissed
         return value
 
@@ -103,14 +102,10 @@ class Group:
             Dismissed: in the others.
         """
         if self.leads and not self.apart:
-            broadcast_object_list([_DISMISSED, None])
-            self._leave()
+            broadcast_object_list([True, None])
+            self.state.destroy_process_group()
         else:
             self.share(None)
-
-    def _leave(self) -> None:
-        self.apart = True
-        self.state.destroy_process_group()
 
 
 def _too_many(processes: int, cards: int) -> EnvironmentLack:
@@ -120,15 +115,3 @@ def _too_many(processes: int, cards: int) -> EnvironmentLack:
         todo_zh=f"用 --nproc-per-node {cards}；只有一张卡就直接运行 qingtiao train。",
         todo_en=f"Use --nproc-per-node {cards}; with one card, run `qingtiao train` itself.",
     )
-
-
-@contextmanager
-def signals_left_to_the_first() -> Iterator[None]:
-    """A launcher hands Ctrl-C to every process. The first one ends its step, saves, and dismisses the others then."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
