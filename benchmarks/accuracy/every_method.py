@@ -11,14 +11,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +25,7 @@ from methods import fine_tuned, settings_of
 from results import packed, unpacked
 from run import facts_of
 from table import HERE, bootstrap
+from workers import worker_pool
 
 from qingtiao.config import AdapterConfig, BaseConfig, TrainConfig
 from qingtiao.errors import ConfigError
@@ -88,9 +86,6 @@ def carry_out(
     split: str,
     rate: float | None,
 ) -> Outcome:
-    import torch
-
-    torch.set_num_threads(1)
     kind = find_task(TASK)
     task = kind.fit(taught, kind.Options())
     told = Listener()
@@ -166,7 +161,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arguments(argv)
     if lacks_data(args.data):
         return
-    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     fingerprint, hidden_size, _ = facts_of(args.base)
     settings = {method: settings_of(method, hidden_size) for method in args.methods}
     prepared = prepare(CORPUS, args.data)
@@ -178,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if (method, settings[method]) in done and args.split == "test":
             continue
         try:
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
+            with worker_pool(1) as alone:
                 outcome = alone.submit(carry_out, method, taught, judged, settings=settings[method], **same).result()
         except ConfigError as refusal:  # not every method goes onto every base
             print(f"{method}: {refusal}", flush=True)

@@ -10,7 +10,6 @@ of docs/accuracy.md are written anew.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -49,8 +48,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     if lacks_data(args.data):
         return
     deadline = time.monotonic() + 60 * args.minutes
-    # The workers inherit it, and read it before any of our code runs there.
-    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     methods = available(args.methods)
     trained = set(methods) & set(TRAINED_BASES)
     fingerprint, hidden_size, precision = facts_of(args.base) if trained else ("", 0, "auto")

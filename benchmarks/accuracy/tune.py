@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from corpora import CORPORA, TASK, add_data_option, lacks_data, prepare, subset
 from methods import fine_tuned
 from results import drop_torn_line
 from run import facts_of
+from workers import worker_pool
 
 from qingtiao.config import AdapterConfig, BaseConfig, TrainConfig
 from qingtiao.data.split import sample
@@ -54,9 +53,6 @@ VARIANTS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 def score(variant: str, name: str, size: int, seed: int, folder: Path, base: str) -> float:
     """Accuracy on dev rows."""
-    import torch
-
-    torch.set_num_threads(1)
     rows = prepare(name, folder)
     kind = find_task(TASK)
     task = kind.fit(rows.train, kind.Options())
@@ -86,7 +82,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if lacks_data(args.data):
         return
-    os.environ |= {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     fingerprint, _, _ = facts_of(args.base)
     drop_torn_line(args.results)
     lines = args.results.read_text(encoding="utf-8").splitlines() if args.results.exists() else []
@@ -94,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     wanted = [
         (fingerprint, v, d, n, s) for n in args.sizes for s in args.seeds for d in args.only for v in args.variants
     ]
-    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+    with worker_pool(args.jobs) as pool:
         going = {pool.submit(score, *run[1:], args.data, args.base): run for run in wanted if run not in done}
         for future in as_completed(going):
             done[going[future]] = future.result()

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from corpora import CORPORA, TASK, Size, prepare, subset
 from methods import METHODS, TRAINED_BASES, UNTRAINED, predict
 from results import Result, Run, packed
+from workers import worker_pool
 
 from qingtiao.config import PrecisionChoice
 from qingtiao.evaluate.metrics import accuracy, macro_f1
@@ -63,7 +63,7 @@ def carry_out(
 ) -> Iterator[Result]:
     """Results as they come in; after `deadline` (of `time.monotonic`) no run is begun any more."""
     waiting, going = iter(runs), set[Future[Result]]()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with worker_pool(workers) as pool:
         while True:
             while len(going) < workers and time.monotonic() < deadline and (run := next(waiting, None)):
                 going.add(pool.submit(carry_out_one, run, setting))
@@ -101,9 +101,3 @@ def carry_out_one(run: Run, setting: Setting) -> Result:
         precision=setting.precision if run.method in TRAINED_BASES else "",
         correct=packed(np.asarray(predicted == gold)),
     )
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)

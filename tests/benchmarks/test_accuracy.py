@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -112,6 +114,16 @@ def test_nothing_is_begun_after_the_deadline(data: Path) -> None:
     runs = work.plan_runs(["chnsenticorp"], ["majority"], [100], [0], fingerprint="", settings={})
     assert len(runs) == 1
     assert list(work.carry_out(runs, setting, workers=1, deadline=0)) == []
+
+
+def test_workers_end_with_a_parent_that_was_killed() -> None:
+    outlive = "print('at work', flush=True); import time; time.sleep(20); print('outlived it', flush=True)"
+    begin = f'from workers import worker_pool; worker_pool(1).submit(exec, "{outlive}").result()'
+    folder = Path(work.__file__).parent
+    with subprocess.Popen([sys.executable, "-c", begin], cwd=folder, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None and parent.stdout.readline() == b"at work\n"
+        parent.kill()
+        assert parent.stdout.readline() == b""
 
 
 def test_small_runs_come_first_and_each_method_is_known_by_what_it_depends_on() -> None:

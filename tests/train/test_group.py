@@ -20,3 +20,10 @@ def test_more_processes_than_can_train_here_are_refused(monkeypatch: pytest.Monk
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     with pytest.raises(EnvironmentLack, match=r"3 (个进程|processes)"):
         Group()
+
+
+@pytest.mark.parametrize("name", ["WORLD_SIZE", "OMPI_COMM_WORLD_SIZE"])
+def test_others_that_no_launcher_began_are_not_waited_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "2")
+    with pytest.raises(EnvironmentLack, match=rf"unset {name}"):
+        Group()

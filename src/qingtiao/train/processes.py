@@ -30,11 +30,14 @@ class Group:
     Joining takes this process's graphics card, so it comes before anything is put on one.
 
     Raises:
-        EnvironmentLack: there are more processes than cards, or the card is of a kind that cannot join others.
+        EnvironmentLack: there are more processes than cards, the card is of a kind that cannot join others, or the
+            environment speaks of others and does not say which one this is.
     """
 
     def __init__(self) -> None:
         device, here = pick_device(), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if device.type == "cpu" and "LOCAL_RANK" not in os.environ:
+            _refuse_stray_counts()
         if device.type == "cuda" and here > torch.cuda.device_count():
             raise _too_many(here, torch.cuda.device_count())
         self.state = PartialState(cpu=device.type == "cpu")
@@ -106,6 +109,20 @@ class Group:
             self.state.destroy_process_group()
         else:
             self.share(None)
+
+
+def _refuse_stray_counts() -> None:
+    """Without a card, accelerate joins as many processes as one of these says; no launcher of ours began them."""
+    for name in ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE"):
+        count = os.environ.get(name, "1")
+        if count not in ("0", "1"):
+            raise EnvironmentLack(
+                f"环境变量 {name}={count} 说有几个进程一起训练，却没有 LOCAL_RANK 说这是哪一个",
+                f"The variable {name}={count} speaks of processes that train together, and no LOCAL_RANK says which "
+                "one this is",
+                todo_zh=f"只用一个进程：先 unset {name}；要用几个：用 torchrun 启动。",
+                todo_en=f"For one process, `unset {name}` first; for several, start them with torchrun.",
+            )
 
 
 def _too_many(processes: int, cards: int) -> EnvironmentLack:
