@@ -56,6 +56,8 @@ CASES: dict[str, tuple[Make, int, str]] = {
     "not parquet": (train_on("a.parquet", "PAR1 nothing"), 2, "a.parquet"),
     "not xlsx": (train_on("a.xlsx", "PK nothing"), 2, "a.xlsx"),
     "bad jsonl": (train_on("a.jsonl", '{"text":"好","label":"正"}\n{"text":\n'), 2, "a.jsonl:2"),
+    "jsonl named json": (train_on("a.json", '{"text":"好","label":"正"}\n{"text":"坏","label":"负"}\n'), 2, ".jsonl"),
+    "a sample of too few": (good("--sample", "3"), 2, "--sample 3"),
     "json of a number": (train_on("a.json", "42"), 2, "a.json"),
     "one class": (train_on("a.csv", "text,label\n" + "".join(f"第{i}条很好,正\n" for i in range(30))), 2, "正"),
     "empty labels": (train_on("a.csv", TEXT + "没有标签,\n"), 2, "label"),
@@ -85,7 +87,7 @@ CASES: dict[str, tuple[Make, int, str]] = {
 
 
 def test_the_list_of_mistakes_is_whole() -> None:
-    assert len(CASES) == 44
+    assert len(CASES) == 46
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

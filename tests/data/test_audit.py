@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 from data_rows import rows_of
 
+from qingtiao.config import assignments
 from qingtiao.data.audit import audit
 from qingtiao.data.damage import is_damaged, repaired
 from qingtiao.types import Dataset
@@ -50,6 +52,43 @@ def test_a_finding_says_where_and_what_to_do_in_both_languages() -> None:
     assert finding["examples"][0]["twin"] == "a.csv:2"
     assert all(finding[key][language] for key in ("what", "effect", "fix") for language in ("zh", "en"))
     assert report["label_conflicts"] == 1
+
+
+def test_every_row_of_a_finding_can_be_had() -> None:
+    rows = rows_of([(LONG, "1"), ("别的话", "0"), *[(LONG, "1")] * 9])
+    report = audit(Dataset(rows), max_length=None, threshold=0.5)
+    (short,), (whole,) = (
+        [f for f in told["findings"] if f["code"] == "exact_duplicates"]
+        for told in (report.as_json(), report.as_json(every_place=True))
+    )
+    assert short["count"] == 9
+    assert len(short["examples"]) == 5
+    assert "places" not in short
+    assert whole["places"] == [{"at": f"a.csv:{row}", "twin": "a.csv:2"} for row in range(4, 13)]
+
+
+def test_places_are_as_many_as_the_count_says() -> None:
+    train = rows_of([(LONG, "1"), (LONG, "0"), (LONG + "！", "1"), ("", "0"), ("å¤ªå¥½äº†", "1"), ("独", "稀有")])
+    test = rows_of([(LONG, "1"), ("测试集自己的", "０")], "test.csv")
+    told = audit(Dataset(train, test=test), max_length=30, threshold=0.5).as_json(every_place=True)["findings"]
+    located = {f["code"]: (f["count"], len(f["places"])) for f in told if f["places"]}
+    assert len(located) == 9
+    assert all(count == places for count, places in located.values()), located
+
+
+def test_labels_that_look_alike_are_named_with_the_way_to_merge_them() -> None:
+    pairs = [("0", 4), ("０", 1), ("Pos", 3), ("pos", 2), ("坏", 3)]
+    rows = rows_of([(f"{label}的第{n}句", label) for label, many in pairs for n in range(many)])
+    told = audit(Dataset(rows), max_length=None, threshold=0.5, renames=True).as_json()
+    (finding,) = [f for f in told["findings"] if f["code"] == "alike_labels"]
+    assert finding["severity"] == "warning"
+    assert finding["count"] == 3  # the rows of the rarer spellings
+    assert finding["what"]["zh"].endswith("0（4）/ ０（1）、Pos（3）/ pos（2）")
+    settings = shlex.split(finding["fix"]["zh"])[2::2]
+    assert assignments(settings) == {"task_options": {"label_names": {"０": "0", "pos": "Pos"}}}
+    assert told["labels"]["train"] == dict(sorted(pairs))
+    unnamed = audit(Dataset(rows), max_length=None, threshold=0.5).as_json()["findings"]
+    assert not any("label_names" in f["fix"]["zh"] for f in unnamed)
 
 
 def test_errors_come_first() -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
+from qingtiao.cli.findings import explained, looked_at
 from qingtiao.cli.options import AsJson, Columns, Dev, Encoding, LabelColumn, TaskName, Test, TextColumn, columns_of
 from qingtiao.cli.output import print_json, stderr, stdout
 from qingtiao.config import DataConfig, parse
 from qingtiao.language import say
 
-_MARKS = {"info": "[green]·[/]", "warning": "[yellow]![/]", "error": "[red]✗[/]"}
+_MOST_PLACES = 3
 
 
 def audit(
@@ -52,13 +54,9 @@ def audit(
         report = run(data, **named)
         fixed = write_fixed(data, fix, **named) if fix else None
     if as_json:
-        print_json({**report.as_json(), **({"fixed": fixed.as_json()} if fixed else {})})
+        print_json({**report.as_json(every_place=True), **({"fixed": fixed.as_json()} if fixed else {})})
         return
-    for finding in report.as_json()["findings"]:
-        stdout.print(f"{_MARKS[finding['severity']]} {escape(say(finding['what']['zh'], finding['what']['en']))}")
-        if finding["severity"] != "info":
-            stdout.print(f"    {escape(say(finding['effect']['zh'], finding['effect']['en']))}")
-            stdout.print(f"    [bold]→[/] {escape(say(finding['fix']['zh'], finding['fix']['en']))}")
+    show(report.as_json())
     if fixed:
         stdout.print(
             say(
@@ -66,3 +64,16 @@ def audit(
                 f"Cleaned files are in {fixed.folder}; {fixed.touched} rows were touched, each listed in {fixed.log}",
             )
         )
+
+
+def show(report: Mapping[str, Any]) -> None:
+    """What was looked at, then what was found."""
+    for line in looked_at(report):
+        stdout.print(line)
+    findings = report["findings"]
+    for line in chain.from_iterable(explained(finding, most=_MOST_PLACES) for finding in findings):
+        stdout.print(line)
+    if not findings:
+        stdout.print(say("[green]没有发现问题[/]", "[green]No problems found[/]"))
+    elif any(finding["examples"] and finding["count"] > _MOST_PLACES for finding in findings):
+        stdout.print(say("每一处都在 --json 的 places 里", "All places are under places in --json"))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from qingtiao.cli.findings import columns_taken, headline, places
 from qingtiao.cli.output import percent, stderr
 from qingtiao.errors import Interrupted
 from qingtiao.events import (
@@ -30,6 +31,7 @@ from qingtiao.language import say
 
 Result = TypeVar("Result")
 
+_MOST_PLACES = 2
 _PHASES = {
     "data": ("读数据", "Reading the data"),
     "audit": ("体检", "Auditing"),
@@ -150,9 +152,12 @@ class _View:
                 )
 
     def _audited(self, event: Audited) -> None:
-        for finding in event.report.get("findings", []):
+        if columns := columns_taken(event.report, "train"):
+            stderr.print(f"  {escape(columns)}")
+        for finding in event.report["findings"]:
             if finding["severity"] != "info":
-                stderr.print(f"  [yellow]![/] {escape(say(finding['what']['zh'], finding['what']['en']))}")
+                where = places(finding, most=_MOST_PLACES)
+                stderr.print(f"  {headline(finding)}" + (f"  [dim]{where}[/]" if where else ""))
 
     def _quantised(self, event: Quantised) -> None:
         before, after = (f"{size / 2**20:,.1f} MiB" for size in (event.bytes_before, event.bytes_after))

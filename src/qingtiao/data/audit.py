@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 
 import numpy as np
 
 from qingtiao.data.damage import is_damaged
 from qingtiao.data.duplicates import copy_key, row_groups, row_matches
-from qingtiao.data.findings import AuditReport, Finding, Words, examples
+from qingtiao.data.findings import SPLIT_NAMES, AuditReport, Finding, Splits, Where, Words
+from qingtiao.data.given import Given
+from qingtiao.data.label_findings import audit_labels
+from qingtiao.errors import DataError
 from qingtiao.types import Dataset, References, Row
 
 __all__ = ["AuditReport", "Finding", "audit"]
 
-_SHOWS_IMBALANCE = 3
-_HEAVY_IMBALANCE = 10
 _PAIRS = (("test", "train"), ("dev", "train"), ("test", "dev"))
 _FIX = Words("运行 qingtiao audit … --fix 目录", "Run qingtiao audit ... --fix FOLDER")
-_NAMES = {"train": "训练集", "dev": "验证集", "test": "测试集"}
-_Splits = Mapping[str, tuple[Row, ...]]
 
 
-def audit(dataset: Dataset, *, max_length: int | None, threshold: float) -> AuditReport:
+def audit(
+    dataset: Dataset,
+    *,
+    max_length: int | None,
+    threshold: float,
+    given: Mapping[str, Given] = MappingProxyType({}),
+    renames: bool = False,
+    refused: DataError | None = None,
+) -> AuditReport:
     """Look for empty and damaged texts, duplicates, leaks between splits, contradicting labels, rare or missing
     classes, imbalance and texts over `max_length` characters (a Chinese character is about one token).
 
     Exact duplicates are equal after stripping whitespace at the ends; near ones have a 5-gram Jaccard of `threshold`.
+
+    Args:
+        given: what each split was read from, where that is known.
+        renames: whether the task can give labels other names.
+        refused: why nothing can be trained on these rows, if that was tried.
     """
     splits = dataset.splits()
-    counts: dict[str, object] = {"rows": {name: len(rows) for name, rows in splits.items()}}
-    findings: list[Finding] = []
+    counts: dict[str, object] = {
+        "rows": {name: len(rows) for name, rows in splits.items()},
+        "read": {name: one.as_json() for name, one in given.items()},
+    }
+    findings = [_overlooked(one) for one in {one.source: one for one in given.values() if one.overlooked}.values()]
+    findings += [_refused(refused, len(dataset.train))] if refused else []
     for name, rows in splits.items():
         findings += _faulty(name, rows)
     counts["exact_duplicates"] = {name: _exact(name, rows, findings) for name, rows in splits.items()}
@@ -41,16 +58,49 @@ def audit(dataset: Dataset, *, max_length: int | None, threshold: float) -> Audi
     # The headline figure is about the rows that are learnt; a text torn between splits is a leak as well.
     counts["label_conflicts"] = by_split.get("train", 0)
     counts["label_conflicts_by_split"] = {**by_split, "all": _conflicts(splits, findings)}
-    counts["labels"] = _classes(splits, findings)
+    counts["labels"] = audit_labels(splits, findings, renames=renames)
     counts["lengths"] = _lengths(splits, max_length, findings)
     order = {"error": 0, "warning": 1, "info": 2}
     return AuditReport(tuple(sorted(findings, key=lambda finding: order[finding.severity])), counts)
 
 
+def _overlooked(given: Given) -> Finding:
+    sheet, unread = given.facts.sheet, given.overlooked
+    return Finding(
+        "unread_sheets",
+        "warning",
+        None,
+        len(unread),
+        len(unread) + 1,
+        Words(
+            f"{given.source} 只读了表 {sheet}，没有读：{'、'.join(unread)}",
+            f"Of {given.source} the sheet {sheet} was read, and these were not: {', '.join(unread)}",
+        ),
+        Words("没读的表里的行不起任何作用", "Rows of the other sheets have no effect"),
+        Words(
+            f"换一张表：写 {given.source}#{unread[0]}；几张都要：先合到一张表里",
+            f"For another sheet write {given.source}#{unread[0]}; to use several, put them into one",
+        ),
+    )
+
+
+def _refused(why: DataError, rows: int) -> Finding:
+    return Finding(
+        "untrainable",
+        "error",
+        "train",
+        rows,
+        rows,
+        Words(why.zh, why.en),
+        Words("train 会拒绝这份数据", "train will refuse these data"),
+        Words(why.todo_zh, why.todo_en),
+    )
+
+
 def _faulty(name: str, rows: Sequence[Row]) -> list[Finding]:
     empty = [row for row in rows if not row.text.strip()]
     damaged = [row for row in rows if is_damaged(row.text)]
-    zh, found = _NAMES[name], []
+    zh, found = SPLIT_NAMES[name], []
     if empty:
         found.append(
             Finding(
@@ -62,7 +112,7 @@ def _faulty(name: str, rows: Sequence[Row]) -> list[Finding]:
                 Words(f"{zh}有 {len(empty)} 条空文本", f"{name}: {len(empty)} empty texts"),
                 Words("空文本教不会模型什么，只会带偏比例", "They teach nothing and skew the label shares"),
                 _FIX,
-                examples(empty),
+                Where(empty),
             )
         )
     if damaged:
@@ -76,7 +126,7 @@ def _faulty(name: str, rows: Sequence[Row]) -> list[Finding]:
                 Words(f"{zh}有 {len(damaged)} 条乱码", f"{name}: {len(damaged)} texts are garbled"),
                 Words("模型会把乱码当成特征", "The model will take garbage for a feature"),
                 Words("先用 --encoding 核对编码；" + _FIX.zh, "Check --encoding first; " + _FIX.en),
-                examples(damaged),
+                Where(damaged),
             )
         )
     return found
@@ -87,7 +137,7 @@ def _exact(name: str, rows: Sequence[Row], findings: list[Finding]) -> int:
     copies = [row for row in rows if first.setdefault(copy_key(row), row) is not row]
     if copies:
         twins = [first[copy_key(row)] for row in copies]
-        zh, share = _NAMES[name], f"{len(copies) / len(rows):.1%}"
+        zh, share = SPLIT_NAMES[name], f"{len(copies) / len(rows):.1%}"
         findings.append(
             Finding(
                 "exact_duplicates",
@@ -101,7 +151,7 @@ def _exact(name: str, rows: Sequence[Row], findings: list[Finding]) -> int:
                 ),
                 Words("重复的行等于被学了多遍", "Repeated rows weigh several times"),
                 _FIX,
-                examples(copies, twins),
+                Where(copies, twins),
             )
         )
     return len(copies)
@@ -113,6 +163,7 @@ def _near(name: str, rows: Sequence[Row], threshold: float, findings: list[Findi
     later = [(row, rows[first]) for index, (row, first) in enumerate(zip(rows, groups, strict=True)) if first != index]
     unlike = [(row, twin) for row, twin in later if copy_key(row) != copy_key(twin)]
     if unlike:
+        shown = unlike + [(row, twin) for row, twin in later if copy_key(row) == copy_key(twin)]
         findings.append(
             Finding(
                 "near_duplicates",
@@ -121,18 +172,18 @@ def _near(name: str, rows: Sequence[Row], threshold: float, findings: list[Findi
                 len(later),
                 len(rows),
                 Words(
-                    f"{_NAMES[name]}有 {len(later)} 条与前面近似（含完全相同的）",
+                    f"{SPLIT_NAMES[name]}有 {len(later)} 条与前面近似（含完全相同的）",
                     f"{name}: {len(later)} rows nearly repeat an earlier one (exact copies included)",
                 ),
                 Words("多样性比行数看起来的少", "There is less variety than the row count suggests"),
                 Words("自动划分会把近似的行放在同一边", "Automatic splitting keeps near-duplicates on one side"),
-                examples([row for row, _ in unlike], [twin for _, twin in unlike]),
+                Where([row for row, _ in shown], [twin for _, twin in shown]),
             )
         )
     return len(later)
 
 
-def _leaks(splits: _Splits, threshold: float, findings: list[Finding]) -> tuple[dict[str, int], dict[str, int]]:
+def _leaks(splits: Splits, threshold: float, findings: list[Finding]) -> tuple[dict[str, int], dict[str, int]]:
     exact: dict[str, int] = {}
     near: dict[str, int] = {}
     for held_out, seen in _PAIRS:
@@ -142,7 +193,7 @@ def _leaks(splits: _Splits, threshold: float, findings: list[Finding]) -> tuple[
     return exact, near
 
 
-def _leak(splits: _Splits, held_out: str, seen: str, threshold: float, findings: list[Finding]) -> tuple[int, int]:
+def _leak(splits: Splits, held_out: str, seen: str, threshold: float, findings: list[Finding]) -> tuple[int, int]:
     rows, others = splits[held_out], splits[seen]
     keys = {copy_key(row) for row in others}
     exact = sum(copy_key(row) in keys for row in rows)
@@ -150,6 +201,7 @@ def _leak(splits: _Splits, held_out: str, seen: str, threshold: float, findings:
     leaked = [(row, others[match]) for row, match in zip(rows, matches, strict=True) if match is not None]
     if leaked:
         near, share = len(leaked), f"{len(leaked) / len(rows):.1%}"
+        zh, zh_seen = SPLIT_NAMES[held_out], SPLIT_NAMES[seen]
         findings.append(
             Finding(
                 f"leak_{held_out}_in_{seen}",
@@ -158,14 +210,14 @@ def _leak(splits: _Splits, held_out: str, seen: str, threshold: float, findings:
                 near,
                 len(rows),
                 Words(
-                    f"{_NAMES[held_out]}有 {exact} 条原样出现在{_NAMES[seen]}里，连同近似的共 {near} 条（{share}）",
+                    f"{zh}有 {exact} 条原样出现在{zh_seen}里，连同近似的共 {near} 条（{share}）",
                     f"{held_out}: {exact} rows stand in {seen} as they are, {near} with near-duplicates ({share})",
                 ),
                 Words("分数会虚高：模型见过答案", "Scores come out too high: the answers have been seen"),
                 Words(
                     _FIX.zh + "；报告会另给干净测试行的分数", _FIX.en + "; the report also scores the clean test rows"
                 ),
-                examples([row for row, _ in leaked], [twin for _, twin in leaked]),
+                Where([row for row, _ in leaked], [twin for _, twin in leaked]),
             )
         )
     return exact, len(leaked)
@@ -180,7 +232,7 @@ def _torn(rows: Sequence[Row]) -> list[list[Row]]:
     return [group for group in alike.values() if len({str(row.target) for row in group}) > 1]
 
 
-def _conflicts(splits: _Splits, findings: list[Finding]) -> int:
+def _conflicts(splits: Splits, findings: list[Finding]) -> int:
     rows = list(chain.from_iterable(splits.values()))
     torn = _torn(rows)
     if torn:
@@ -195,78 +247,13 @@ def _conflicts(splits: _Splits, findings: list[Finding]) -> int:
                 Words(f"{len(torn)} 条文本有互相矛盾的标签", f"{len(torn)} texts carry contradicting labels"),
                 Words("模型学不会，评测也判不准", "They cannot be learnt, nor judged"),
                 Words("人工看一遍再改；" + _FIX.zh + " 会去掉它们", "Look at them; " + _FIX.en + " drops them"),
-                examples([group[0] for group in torn], other),
+                Where([group[0] for group in torn], other),
             )
         )
     return len(torn)
 
 
-def _classes(splits: _Splits, findings: list[Finding]) -> dict[str, dict[str, int]]:
-    """Rows by label in each split; empty for tasks whose targets are not labels."""
-    if not all(isinstance(row.target, str) for rows in splits.values() for row in rows):
-        return {}
-    tables = {name: dict(sorted(Counter(row.target for row in rows).items())) for name, rows in splits.items()}
-    everything = sorted(set(chain.from_iterable(tables.values())))
-    for name, table in tables.items():
-        if missing := [label for label in everything if label not in table]:
-            findings.append(_missing_class(name, missing, len(everything)))
-        if rare := [label for label in table if table[label] < 2]:
-            findings.append(_rare_class(name, rare, len(everything)))
-    findings += _imbalance(tables.get("train", {}))
-    return tables
-
-
-def _missing_class(name: str, missing: list[str], total: int) -> Finding:
-    return Finding(
-        "missing_class",
-        "error" if name == "train" else "warning",
-        name,
-        len(missing),
-        total,
-        Words(f"{_NAMES[name]}里没有标签：{'、'.join(missing)}", f"{name} has no row labelled {', '.join(missing)}"),
-        Words("学不到，或者评不到这些标签", "These labels cannot be learnt, or not be judged"),
-        Words("补数据，或者不给 --dev/--test，让划分按标签来", "Add rows, or leave the splitting to us"),
-    )
-
-
-def _rare_class(name: str, rare: list[str], total: int) -> Finding:
-    return Finding(
-        "rare_class",
-        "warning",
-        name,
-        len(rare),
-        total,
-        Words(f"{_NAMES[name]}里只有一行的标签：{'、'.join(rare)}", f"{name}: labels with one row: {', '.join(rare)}"),
-        Words("一行学不出一类，也评不出一类", "One row neither teaches nor measures a class"),
-        Words("补数据，或者并入别的标签", "Add rows, or merge the label into another"),
-    )
-
-
-def _imbalance(table: Mapping[str, int]) -> list[Finding]:
-    if len(table) < 2:
-        return []
-    most, least = max(table, key=lambda k: table[k]), min(table, key=lambda k: table[k])
-    ratio = table[most] / table[least]
-    if ratio < _SHOWS_IMBALANCE:
-        return []
-    return [
-        Finding(
-            "imbalance",
-            "warning" if ratio >= _HEAVY_IMBALANCE else "info",
-            "train",
-            table[least],
-            sum(table.values()),
-            Words(
-                f"标签失衡：{most} {table[most]} 行，{least} {table[least]} 行（{ratio:.1f} 倍）",
-                f"Imbalance: {table[most]} rows of {most}, {table[least]} of {least} ({ratio:.1f} times)",
-            ),
-            Words("准确率会好看，少的一类却学不好", "Accuracy will look good while the small class is learnt badly"),
-            Words("看 macro-F1（默认就是它），补少的那类", "Go by macro-F1 (the default), add rows of the small class"),
-        )
-    ]
-
-
-def _lengths(splits: _Splits, limit: int | None, findings: list[Finding]) -> dict[str, dict[str, float]]:
+def _lengths(splits: Splits, limit: int | None, findings: list[Finding]) -> dict[str, dict[str, float]]:
     """Characters: median, 90th percentile, longest, and the share over the limit."""
     tables: dict[str, dict[str, float]] = {}
     for name, rows in splits.items():
@@ -293,10 +280,10 @@ def _too_long(name: str, over: list[Row], total: int, limit: int) -> Finding:
         len(over),
         total,
         Words(
-            f"{_NAMES[name]}有 {len(over)} 条超过 {limit} 字（{share:.1%}）",
+            f"{SPLIT_NAMES[name]}有 {len(over)} 条超过 {limit} 字（{share:.1%}）",
             f"{name}: {len(over)} texts are over {limit} characters ({share:.1%})",
         ),
         Words("超出的部分会被截掉", "What is beyond gets cut off"),
         Words("把 --set base.max_length 调大，代价是慢", "Raise --set base.max_length, at the price of speed"),
-        examples(over),
+        Where(over),
     )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice, repeat
 from typing import Any, Literal, NamedTuple
 
 from qingtiao.types import Row
 
 Severity = Literal["info", "warning", "error"]
+Splits = Mapping[str, tuple[Row, ...]]
+SPLIT_NAMES = {"train": "训练集", "dev": "验证集", "test": "测试集"}
 _MOST_EXAMPLES = 5
 _SHOWN_CHARACTERS = 80
 
@@ -19,19 +22,39 @@ class Words(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One row as a specimen; `twin` is the place of the row it collides with, if it does with one."""
+class Where:
+    """The rows that a finding is about; `twins` are those they collide with, one each, or none at all."""
 
-    source: str
-    row: int
-    text: str
-    label: str
-    twin: str | None = None
+    rows: Sequence[Row] = ()
+    twins: Sequence[Row] = ()
+
+    def examples(self) -> list[dict[str, Any]]:
+        """The first few, with their texts."""
+        return [
+            {
+                "source": row.place.source,
+                "row": row.place.row,
+                "text": row.text[:_SHOWN_CHARACTERS],
+                "label": row.told[:_SHOWN_CHARACTERS],
+                "twin": str(twin.place) if twin else None,
+            }
+            for row, twin in islice(self._pairs(), _MOST_EXAMPLES)
+        ]
+
+    def places(self) -> list[dict[str, str | None]]:
+        """All of them."""
+        return [{"at": str(row.place), "twin": str(twin.place) if twin else None} for row, twin in self._pairs()]
+
+    def _pairs(self) -> Iterator[tuple[Row, Row | None]]:
+        return zip(self.rows, self.twins or repeat(None), strict=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`count` of `total` rows (or labels) of `split` show `code`. `fix` is the command or the step that mends it."""
+    """`count` of `total` rows (or labels) of `split` show `code`. `fix` is the command or the step that mends it.
+
+    Where `where` holds rows, there are `count` of them.
+    """
 
     code: str
     severity: Severity
@@ -41,9 +64,9 @@ class Finding:
     what: Words
     effect: Words
     fix: Words
-    examples: tuple[Example, ...] = ()
+    where: Where = Where()
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, *, every_place: bool) -> dict[str, Any]:
         return {
             "code": self.code,
             "severity": self.severity,
@@ -53,10 +76,8 @@ class Finding:
             "what": self.what._asdict(),
             "effect": self.effect._asdict(),
             "fix": self.fix._asdict(),
-            "examples": [
-                {"source": e.source, "row": e.row, "text": e.text, "label": e.label, "twin": e.twin}
-                for e in self.examples
-            ],
+            "examples": self.where.examples(),
+            **({"places": self.where.places()} if every_place else {}),
         }
 
 
@@ -72,20 +93,6 @@ class AuditReport:
         found = {finding.severity for finding in self.findings}
         return "error" if "error" in found else "warning" if "warning" in found else "info"
 
-    def as_json(self) -> dict[str, Any]:
-        return {**self.counts, "findings": [finding.as_json() for finding in self.findings]}
-
-
-def examples(rows: Sequence[Row], twins: Sequence[Row | None] = ()) -> tuple[Example, ...]:
-    """The first few of `rows`, each with its twin where `twins` gives one."""
-    paired = zip(rows[:_MOST_EXAMPLES], [*twins, *[None] * _MOST_EXAMPLES], strict=False)
-    return tuple(
-        Example(
-            row.place.source,
-            row.place.row,
-            row.text[:_SHOWN_CHARACTERS],
-            row.told[:_SHOWN_CHARACTERS],
-            str(twin.place) if twin else None,
-        )
-        for row, twin in paired
-    )
+    def as_json(self, *, every_place: bool = False) -> dict[str, Any]:
+        """With `every_place` each finding names all its rows, not just the first few: there may be very many."""
+        return {**self.counts, "findings": [finding.as_json(every_place=every_place) for finding in self.findings]}

@@ -1,11 +1,9 @@
-"""Records of json, jsonl, parquet and xlsx files."""
+"""Records of json, jsonl and parquet files."""
 
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Iterator
-from datetime import date, datetime, time
 from typing import Any
 
 from qingtiao.data.lines import decoded, numbered_lines
@@ -68,91 +66,41 @@ def read_parquet(source: SourceFile) -> Iterator[Record]:
                     number += 1
                     yield Record(fields, Place(str(source.path), number))
         except (pa.ArrowException, OSError) as error:
-            raise damaged(source.path, *_both(error)) from None
+            why = f"{error}".strip() or type(error).__name__
+            raise damaged(source.path, why, why) from None
     if not number:
         raise no_rows(source)
-
-
-def read_xlsx(source: SourceFile) -> Iterator[Record]:
-    """The first sheet that holds anything, its cells as text. Formulas give the value Excel last computed.
-
-    Raises:
-        DataError: it is damaged, has no rows, or a column name stands twice.
-    """
-    with source.open_seekable() as file:
-        rows = _sheet_rows(source, file)
-        number, cells = next(rows, (1, []))
-        header = check_names(source, _without_empty_tail(cells))
-        empty = True
-        for number, cells in rows:
-            if any(cells):
-                empty = False
-                if len(_without_empty_tail(cells)) > len(header):
-                    raise _beyond_header(source, number, header)
-                padded = cells + [""] * len(header)
-                yield Record(dict(zip(header, padded, strict=False)), Place(str(source.path), number))
-    if empty:
-        raise no_rows(source)
-
-
-def _sheet_rows(source: SourceFile, file: Any) -> Iterator[tuple[int, list[str]]]:
-    import zipfile
-    from xml.etree.ElementTree import ParseError
-
-    import openpyxl
-    from openpyxl.utils.exceptions import InvalidFileException
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # about styles and extensions, which hold no text
-            book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-            for sheet in book.worksheets:
-                sheet.reset_dimensions()  # the size some programs write down is wrong, and would cut rows off
-                seen = False
-                for number, row in enumerate(sheet.iter_rows(values_only=True), 1):
-                    cells = [_text(cell) for cell in row]
-                    seen = seen or any(cells)
-                    if seen:
-                        yield number, cells
-                if seen:
-                    return
-    except (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, OSError) as error:
-        raise damaged(source.path, *_both(error)) from None
-
-
-def _text(cell: Any) -> str:
-    if cell is None:
-        return ""
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return cell.isoformat() if isinstance(cell, datetime | date | time) else str(cell)
-
-
-def _without_empty_tail(cells: list[str]) -> list[str]:
-    while cells and not cells[-1].strip():
-        cells = cells[:-1]
-    return cells
-
-
-def _beyond_header(source: SourceFile, number: int, header: list[str]) -> DataError:
-    return DataError(
-        f"{source.path}:{number} 的格子比表头多（表头：{'、'.join(header)}）",
-        f"{source.path}:{number} has more cells than the header ({', '.join(header)})",
-        todo_zh="给多出来的列写上列名，或者删掉。",
-        todo_en="Name the extra column in the header, or remove it.",
-    )
 
 
 def _parse(text: str, place: Place) -> Any:
     try:
         return json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{place} 不是 JSON：{error}",
-            f"{place} is not JSON: {error}",
-            todo_zh="改正这一处；jsonl 文件每行是一个完整的对象。",
-            todo_en="Correct it; every line of a jsonl file is one whole object.",
-        ) from None
+        raise _not_json(place, error, by_line=_is_object_a_line(text)) from None
+
+
+def _not_json(place: Place, error: Exception, *, by_line: bool) -> DataError:
+    if by_line:
+        return DataError(
+            f"{place.source} 不是一个 JSON，而是每行一个（{error}）",
+            f"{place.source} is not one JSON value but one a line ({error})",
+            todo_zh="这是 jsonl：把后缀改成 .jsonl 再试。",
+            todo_en="This is jsonl: rename it to end in .jsonl.",
+        )
+    return DataError(
+        f"{place} 不是 JSON：{error}",
+        f"{place} is not JSON: {error}",
+        todo_zh="改正这一处；jsonl 文件每行是一个完整的对象。",
+        todo_en="Correct it; every line of a jsonl file is one whole object.",
+    )
+
+
+def _is_object_a_line(text: str) -> bool:
+    first, _, rest = text.removeprefix("\ufeff").strip().partition("\n")
+    try:
+        return bool(rest) and isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _object(value: Any, place: Place) -> dict[str, Any]:
@@ -168,8 +116,3 @@ def _not_rows(where: str, value: Any, zh: str, en: str) -> DataError:
         todo_zh='一行写成 {"text": "真好吃", "label": "正面"}；整个列表用 .json，每行一个用 .jsonl。',
         todo_en='Write a row as {"text": "...", "label": "..."}; a whole list is .json, one a line is .jsonl.',
     )
-
-
-def _both(error: Exception) -> tuple[str, str]:
-    text = f"{error}".strip() or type(error).__name__
-    return text, text

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from qingtiao.data.objects import read_json, read_jsonl, read_parquet, read_xlsx
+from qingtiao.data.encoding import detect_encoding
+from qingtiao.data.objects import read_json, read_jsonl, read_parquet
 from qingtiao.data.opening import SourceFile, faults_as_ours
+from qingtiao.data.sheets import read_xlsx, sheets_of
 from qingtiao.data.tables import read_table
 from qingtiao.errors import QingtiaoError
 from qingtiao.types import Record
@@ -15,8 +18,19 @@ from qingtiao.types import Record
 _MOST_PACKED_TO_COUNT = 200 << 20
 
 
-def read_records(path: str | Path, *, encoding: str | None = None) -> Iterator[Record]:
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """How a file is read, as far as it has such a thing: its encoding, its sheet, and the sheets that are not read."""
+
+    encoding: str | None = None
+    sheet: str | None = None
+    unread_sheets: tuple[str, ...] = ()
+
+
+def read_records(path: str | Path, *, encoding: str | None = None, sheet: str | None = None) -> Iterator[Record]:
     """The rows of a csv, tsv, jsonl, json, parquet or xlsx file, or of one of these with `.gz` behind.
+
+    Of a workbook the `sheet` of that name is read, or the first that holds anything.
 
     `Place.row` is what a person sees: the spreadsheet row of a table (the header is row 1), the line of a jsonl, the
     position in a json list or a parquet file.
@@ -26,10 +40,10 @@ def read_records(path: str | Path, *, encoding: str | None = None) -> Iterator[R
     """
     source = SourceFile.find(Path(path))
     with faults_as_ours(source.path):
-        yield from _records(source, encoding)
+        yield from _records(source, encoding, sheet)
 
 
-def _records(source: SourceFile, encoding: str | None) -> Iterator[Record]:
+def _records(source: SourceFile, encoding: str | None, sheet: str | None) -> Iterator[Record]:
     match source.kind:
         case "csv" | "tsv":
             return read_table(source, encoding=encoding)
@@ -40,7 +54,20 @@ def _records(source: SourceFile, encoding: str | None) -> Iterator[Record]:
         case "parquet":
             return read_parquet(source)
         case "xlsx":
-            return read_xlsx(source)
+            return read_xlsx(source, sheet=sheet)
+
+
+def file_facts(path: str | Path, *, encoding: str | None = None, sheet: str | None = None) -> FileFacts:
+    """How `read_records` reads that file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    source = SourceFile.find(Path(path))
+    with faults_as_ours(source.path):
+        if source.kind == "xlsx":
+            return FileFacts(None, *sheets_of(source, sheet=sheet))
+        return FileFacts() if source.kind == "parquet" else FileFacts(encoding or detect_encoding(source))
 
 
 def count_records(path: str | Path) -> int | None:

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qingtiao.config import suggestion
-from qingtiao.data.read import read_records
+from qingtiao.data.read import FileFacts, file_facts, read_records
 from qingtiao.errors import DataError, EnvironmentLack
 from qingtiao.types import Place, Record
 
 _ALIASES = {"validation": "dev", "valid": "dev", "val": "dev", "eval": "dev", "development": "dev"}
 _PREFIX = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):(.*)", re.DOTALL)  # two letters or more: C:\ is a drive
+
+_SHEET = re.compile(r"(.+\.xlsx(?:\.gz)?)#(.+)", re.DOTALL | re.IGNORECASE)
 
 
 class Source(NamedTuple):
@@ -26,7 +28,8 @@ class Source(NamedTuple):
 
 
 def parse_source(source: str) -> Source:
-    """A path, or `embedded:<name>`, `samples:<task>`, or `hf:<owner/name or folder>[@revision]`.
+    """A path (behind that of a workbook perhaps `#<sheet>`), `embedded:<name>`, `samples:<task>`, or
+    `hf:<owner/name or folder>[@revision]`.
 
     Raises:
         DataError: the prefix is none of these.
@@ -72,11 +75,31 @@ def load_split(source: str, *, split: str, encoding: str | None = None) -> Itera
     """
     kind, name = parse_source(source)
     if kind == "file":
-        yield from read_records(name, encoding=encoding)
+        path, sheet = path_and_sheet(name)
+        yield from read_records(path, encoding=encoding, sheet=sheet)
     elif kind == "embedded":
         yield from _embedded(name, _ours(split))
     else:
         yield from _hub(name, _ours(split))
+
+
+def path_and_sheet(name: str) -> tuple[str, str | None]:
+    """The path of a file, and the sheet that is asked for: `a.xlsx#二月` names both."""
+    match = None if Path(name).exists() else _SHEET.fullmatch(name)
+    return (match[1], match[2]) if match else (name, None)
+
+
+def facts_of(source: str, *, encoding: str | None = None) -> FileFacts:
+    """How a source is read, as far as it is a file.
+
+    Raises:
+        DataError: it is a file that cannot be read.
+    """
+    kind, name = parse_source(source)
+    if kind != "file":
+        return FileFacts()
+    path, sheet = path_and_sheet(name)
+    return file_facts(path, encoding=encoding, sheet=sheet)
 
 
 def _ours(split: str) -> str:

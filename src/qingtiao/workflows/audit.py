@@ -6,13 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from qingtiao.config import BaseConfig, DataConfig
+from qingtiao.config import BaseConfig, DataConfig, NormaliseConfig, TrainConfig
 from qingtiao.data.audit import AuditReport
 from qingtiao.data.audit import audit as audit_rows
 from qingtiao.data.clean import clean
+from qingtiao.data.normalise import Normaliser
 from qingtiao.data.write import write_records
-from qingtiao.types import Row
-from qingtiao.workflows.material import read_dataset
+from qingtiao.errors import DataError
+from qingtiao.task import find_task
+from qingtiao.types import Dataset, Row
+from qingtiao.workflows.material import can_rename, fitted, read_dataset, read_given, settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +32,32 @@ class Fixed:
 
 
 def audit(data: DataConfig, *, task: str = "text_classification") -> AuditReport:
-    """Audit the rows as they stand in the files.
+    """Audit the rows as they stand in the files, and try what `train` does with them before it loads a base.
 
     Raises:
         DataError: a file cannot be read.
     """
-    dataset = read_dataset(data, task=task, task_options={})
-    return audit_rows(dataset, max_length=BaseConfig().max_length, threshold=data.near_duplicate)
+    dataset, given = read_given(data, task=task, task_options={})
+    return audit_rows(
+        dataset,
+        max_length=BaseConfig().max_length,
+        threshold=data.near_duplicate,
+        given=given,
+        renames=can_rename(find_task(task)),
+        refused=_refusal(data, dataset, task=task),
+    )
+
+
+def _refusal(data: DataConfig, dataset: Dataset, *, task: str) -> DataError | None:
+    """Why `train` could not use these rows; None when it could."""
+    try:
+        rows = settled(
+            dataset, data, kind=find_task(task), normaliser=Normaliser(NormaliseConfig()), seed=TrainConfig().seed
+        )
+        fitted(rows, task=task, task_options={})
+    except DataError as error:
+        return error
+    return None
 
 
 def fix(data: DataConfig, folder: Path, *, task: str = "text_classification") -> Fixed:

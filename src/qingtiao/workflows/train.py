@@ -16,7 +16,7 @@ from typing import Any, cast
 from accelerate.utils import set_seed
 
 from qingtiao.bundle import Manifest, read_manifest, save_bundle, write_manifest
-from qingtiao.config import RunConfig, parse
+from qingtiao.config import RunConfig
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import DataError, QingtiaoError
 from qingtiao.evaluate.html import render_html
@@ -38,7 +38,7 @@ from qingtiao.train.loop import train as train_loop
 from qingtiao.train.processes import Dismissed, Group
 from qingtiao.train.trackers import Tracker, open_trackers
 from qingtiao.workflows.folder import claimed, open_folder
-from qingtiao.workflows.material import Prepared, prepare
+from qingtiao.workflows.material import Prepared, fitted, naming_sample, prepare
 from qingtiao.workflows.scorer import Scorer
 
 _PROOF_ROWS = 32
@@ -162,13 +162,12 @@ class _Run:
         # A slip of the pen is told before the data is read.
         check_quantising(config.base.quantize, config.adapter)
         yield Phase("data")
-        kind = find_task(config.task)
-        metric = choosing_score(kind, config.train.metric)
+        metric = choosing_score(find_task(config.task), config.train.metric)
         prepared = self._prepare()
         yield Phase("audit")
         yield Audited(prepared.audit.as_json())
-        task = kind.fit(prepared.dataset.train, parse(kind.Options, config.task_options))
-        task.check([*prepared.dataset.dev, *prepared.dataset.test])  # refuse unknown labels before hours of work
+        with naming_sample(config.data):  # unknown labels are refused before hours of work
+            task = fitted(prepared.dataset, task=config.task, task_options=config.task_options)
 
         yield Phase("base")
         base, model, max_length = yield from self._model(task)
