@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,6 +42,18 @@ def _records(source: SourceFile, encoding: str | None) -> Iterator[Record]:
             return read_parquet(source)
         case "xlsx":
             return read_xlsx(source)
+
+
+def column_names(path: str | Path, *, encoding: str | None = None) -> tuple[str, ...]:
+    """Every column that a row of the file has, the earliest first. json and jsonl are read whole: their rows differ.
+
+    Raises:
+        DataError: see `read_records`.
+    """
+    records = read_records(path, encoding=encoding)
+    if SourceFile.find(Path(path)).kind not in ("json", "jsonl"):
+        records = islice(records, 1)
+    return tuple(dict.fromkeys(name for record in records for name in record.fields))
 
 
 def count_records(path: str | Path) -> int | None:
