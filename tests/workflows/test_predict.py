@@ -59,3 +59,29 @@ def test_a_name_means_the_same_in_every_row(predictor: Predictor, tmp_path: Path
     one, other = answered(predictor, jsonl(tmp_path / "in.jsonl", *rows), tmp_path / "out.jsonl")
     assert (one["input_label_2"], "input_label" in one) == ("甲", False)
     assert (other["input_label_2"], other["input_label"]) == ("乙", "丙")
+
+
+def test_tables_have_the_columns_of_every_row(predictor: Predictor, tmp_path: Path) -> None:
+    rows = [{"text": "好吃"}, {"text": "难吃", "shop": "A店", "label": "负面"}, {"text": "一般", "order": 3}]
+    source = jsonl(tmp_path / "in.jsonl", *rows)
+    told = answered(predictor, source, tmp_path / "out.csv")
+    assert [(row["shop"], row["input_label"], row["order"]) for row in told] == [
+        *(("", "", ""), ("A店", "负面", ""), ("", "", "3"))
+    ]
+    assert list(told[0])[:5] == ["text", "order", "shop", "input_label", "label"]
+    assert [row["order"] for row in answered(predictor, source, tmp_path / "out.parquet")] == [None, None, 3]
+
+
+def test_ids_of_two_kinds_and_late_ones_reach_parquet(predictor: Predictor, tmp_path: Path) -> None:
+    rows = [*({"text": "真棒", "id": n, "shop": None} for n in range(1500)), {"text": "真差", "id": "A2", "shop": "甲"}]
+    told = answered(predictor, jsonl(tmp_path / "in.jsonl", *rows), tmp_path / "out.parquet")
+    assert [row["id"] for row in told] == [*map(str, range(1500)), "A2"]
+    assert [told[0]["shop"], told[-1]["shop"]] == [None, "甲"]
+    assert set(told[0]["probabilities"]) == set(predictor.labels)
+
+
+def test_what_is_no_number_is_null(predictor: Predictor, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"text": "好吃", "price": NaN, "more": [Infinity, 1]}\n', encoding="utf-8")
+    predict_file(predictor, source, target)
+    assert '"price": null, "more": [null, 1]' in target.read_text(encoding="utf-8")

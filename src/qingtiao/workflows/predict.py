@@ -29,10 +29,10 @@ def predict_file(
 ) -> int:
     """Answer every row of `source` into `target`, in order; the formats are told by the suffixes.
 
-    Each row keeps the columns of the first one (all of its own in json and jsonl) and gains those of the answer,
-    `notice` among them; in tables (csv, tsv, xlsx) each of these holds one value, so that `probabilities` becomes one
-    column a label. A column of the input that bears one of these names is kept as `input_<name>`, or `input_<name>_2`
-    and on where that is a column too. `target` appears only when every row was answered.
+    Each row keeps its columns and gains those of the answer, `notice` among them; in tables (csv, tsv, xlsx) each of
+    these holds one value, so that `probabilities` becomes one column a label. A column of the input that bears one of
+    these names is kept as `input_<name>`, or `input_<name>_2` and on where that is a column too. `target` appears only
+    when every row was answered.
 
     Args:
         columns: role (`text` …) to column, for those that are not to be found by name.
