@@ -6,7 +6,7 @@ One YAML file, or flags, or both: flags win, and `--set a.b=c` reaches every fie
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -240,8 +240,12 @@ def _problem(kind: type[Settings], mistake: Mistake) -> tuple[str, str, str]:
 
 def suggestion(wrong: str, valid: Sequence[str]) -> tuple[str, str]:
     """“did you mean …” in Chinese and English; both empty when nothing valid comes near."""
-    near = difflib.get_close_matches(wrong, valid, n=1, cutoff=0.5)
-    return did_you_mean(near[0]) if near else ("", "")
+    near = nearest(wrong, valid)
+    return did_you_mean(near) if near else ("", "")
+
+
+def nearest(wrong: str, valid: Iterable[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(wrong, list(valid), n=1, cutoff=0.5)), None)
 
 
 def did_you_mean(name: str) -> tuple[str, str]:
