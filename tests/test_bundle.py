@@ -141,6 +141,18 @@ def manifest_changed(**changes: Any) -> Callable[[Path], None]:
     return damage
 
 
+def files_changed(folder: Path, changes: dict[str, str]) -> None:
+    files = json.loads((folder / "qingtiao.json").read_text(encoding="utf-8"))["files"]
+    manifest_changed(files={**files, **changes})(folder)
+
+
+def changed_text(path: Path, old: str, new: str) -> None:
+    """`old` and `new` take each other's place; the file stays as long as it was, and can still be read."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, "\0").replace(new, old).replace("\0", new), encoding="utf-8")
+
+
 def state_changed(**changes: Any) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         state = json.loads((folder / "qingtiao.json").read_text(encoding="utf-8"))["task_state"]
@@ -166,6 +178,12 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
     "misshapen tensor": tensors_changed(lambda t: t.update({first(t): torch.ones(3, 3)})),
     "nan": tensors_changed(lambda t: t[first(t)].view(-1)[0].fill_(float("nan"))),
     "inf": tensors_changed(lambda t: t[first(t)].view(-1)[0].fill_(float("inf"))),
+    "more alpha": lambda f: changed_text(f / "adapter_config.json", '"lora_alpha": 16', '"lora_alpha": 96'),
+    "two tokens changed about": lambda f: changed_text(f / "tokenizer.json", '"好"', '"坏"'),
+    "no tokenizer config": lambda f: (f / "tokenizer_config.json").unlink(),
+    "a file elsewhere": lambda f: files_changed(f, {"../../other": "0" * 64}),
+    "a file that is none": lambda f: files_changed(f, {"..": "0" * 64}),
+    "no file is listed": manifest_changed(files={}),
     "changed value": tensors_changed(lambda t: t[first(t)].add_(0.5)),
     "cut file": lambda f: (f / "adapter_model.safetensors").write_bytes(
         (f / "adapter_model.safetensors").read_bytes()[:300]
@@ -196,7 +214,7 @@ DAMAGE: dict[str, Callable[[Path], Any]] = {
 
 
 def test_the_list_of_damage_is_whole() -> None:
-    assert len(DAMAGE) == 27
+    assert len(DAMAGE) == 33
 
 
 @pytest.mark.parametrize("name", sorted(DAMAGE))
@@ -206,6 +224,21 @@ def test_a_damaged_bundle_is_refused(bundle: Path, name: str) -> None:
         load_bundle(bundle)
     assert caught.value.exit_code == 2
     assert str(bundle) in caught.value.what and caught.value.todo
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("no config", "adapter_config.json：没有这个文件"),  # never asked of the Hub
+        ("no tokenizer config", "tokenizer_config.json：没有这个文件"),
+        ("more alpha", "adapter_config.json：校验和"),
+        ("two tokens changed about", "tokenizer.json：校验和"),
+    ],
+)
+def test_what_would_load_and_answer_otherwise_is_named(bundle: Path, name: str, reason: str) -> None:
+    DAMAGE[name](bundle)
+    with pytest.raises(BundleError, match=reason):
+        load_bundle(bundle)
 
 
 def test_a_pickle_is_never_opened(bundle: Path, tmp_path: Path) -> None:

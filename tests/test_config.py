@@ -109,6 +109,23 @@ def test_a_value_out_of_range_is_refused(path: str, value: object) -> None:
     assert "不可用" in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("train.epochs=-1", "train.epochs：-1 不可用，应为不小于 1 的数，或者 'auto'"),
+        ("train.epochs=2.5", "train.epochs：2.5 不可用，应为整数，或者 'auto'"),
+        ("train.learning_rate=.nan", "train.learning_rate：nan 不可用，应为有限的数，或者 'auto'"),
+        ("train.precision=fp16", "train.precision：'fp16' 不可用，应为 'auto'、'fp32' 或 'bf16'"),
+        ("data.columns.text_b=3", "data.columns.text_b：3 不可用，应为一段文字"),
+        ("adapter.target_modules={a: 1}", "adapter.target_modules：{'a': 1} 不可用，应为一段文字，或者一个列表"),
+        ("epochs=3", "epochs：没有这个选项，是不是 train.epochs？"),
+        ("train.r=3", "train.r：没有这个选项，是不是 adapter.r？"),
+    ],
+)
+def test_one_mistake_is_one_line_at_a_place_that_can_be_set(setting: str, complaint: str) -> None:
+    assert mistakes(merge(MINIMAL, assignments([setting]))) == [complaint]
+
+
 def test_a_section_that_is_not_a_mapping() -> None:
     assert any(line.startswith("train：5 不可用") for line in mistakes({**MINIMAL, "train": 5}))
 

@@ -10,6 +10,13 @@ from typing import Any
 
 import torch
 
+from qingtiao.config import NormaliseConfig
+from qingtiao.data.normalise import Normaliser
+from qingtiao.models.base import load_base
+from qingtiao.predict import Predictor
+from qingtiao.task import find_task
+from qingtiao.types import Place, Row
+
 GOOD = [
     "很好吃",
     "真棒",
@@ -143,3 +150,21 @@ def wait_for_step(out: Path, step: int, process: subprocess.Popen[str]) -> None:
             return
         time.sleep(0.01)
     assert process.poll() is not None, f"step {step} never came"
+
+
+def random_predictor(base: str) -> Predictor:
+    """The base with a random head for 负面 and 正面."""
+    kind = find_task("text_classification")
+    rows = [Row("甲", label, Place("memory", index)) for index, label in enumerate(("负面", "正面") * 2)]
+    task = kind.fit(rows, kind.Options())
+    torch.manual_seed(3)
+    loaded = load_base(base, revision=None, auto_class=task.auto_class, model_options=task.model_options())
+    return Predictor(
+        task=task,
+        model=loaded.model.eval(),
+        tokenizer=loaded.tokenizer,
+        normaliser=Normaliser(NormaliseConfig()),
+        max_length=32,
+        device=torch.device("cpu"),
+        precision="fp32",
+    )

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, ValidationError
@@ -34,6 +34,7 @@ from qingtiao.task import Task, find_task
 
 MANIFEST = "qingtiao.json"
 _ADAPTER = "adapter_model.safetensors"
+_ADAPTER_CONFIG = "adapter_config.json"
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 
 
@@ -55,7 +56,7 @@ class Manifest(Settings):
     normalise: NormaliseConfig
     max_length: int = Field(ge=1)
     base: BaseRecord
-    adapter_sha256: str
+    files: dict[Annotated[str, Field(pattern=r"^[^/\\]+$")], str]  # the SHA-256 of each that answers depend on
     data: dict[str, Any]
     metrics: dict[str, Any]
     versions: dict[str, str]
@@ -67,7 +68,7 @@ def save_bundle(folder: Path, *, model: Any, tokenizer: Any, manifest: Mapping[s
 
     Args:
         model: the trained `PeftModel`.
-        manifest: fields of `Manifest`, without `adapter_sha256`.
+        manifest: fields of `Manifest`, without `files`.
 
     Raises:
         EnvironmentLack: the disk is full.
@@ -80,8 +81,8 @@ def save_bundle(folder: Path, *, model: Any, tokenizer: Any, manifest: Mapping[s
             model.save_pretrained(folder, save_embedding_layers=False, state_dict=state)
         tokenizer.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written by `publish.card`
-    whole = Manifest(**manifest, adapter_sha256=file_sha256(folder / _ADAPTER))
-    write_manifest(folder, whole)
+    written = sorted(path for path in folder.iterdir() if path.is_file())
+    write_manifest(folder, Manifest(**manifest, files={path.name: file_sha256(path) for path in written}))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -132,6 +133,7 @@ def load_bundle(folder: Path, *, base: str | None = None, merge: bool | None = N
     """
     manifest = read_manifest(folder)
     _refuse_pickles(folder)
+    _refuse_missing_files(folder, manifest)
     task = _task(folder, manifest)
     tensors = _tensors(folder)
     loaded = load_base(
@@ -146,14 +148,15 @@ def load_bundle(folder: Path, *, base: str | None = None, merge: bool | None = N
     if quantised and merge:
         dequantise(loaded.model)
     model = _with_adapter(folder, loaded, tensors)
-    _refuse_a_changed_adapter(folder, manifest)
+    processor = _processor(folder, loaded, task.processor_class)
+    _refuse_changed_files(folder, manifest)
     if merge or (merge is None and not quantised):
         model = merged(model)
     device = pick_device()
     return Predictor(
         task=task,
         model=model.eval().to(device),
-        tokenizer=_processor(folder, loaded, task.processor_class),
+        tokenizer=processor,
         normaliser=Normaliser(manifest.normalise),
         max_length=manifest.max_length,
         device=device,
@@ -181,12 +184,27 @@ def _refuse_pickles(folder: Path) -> None:
         )
 
 
+def _refuse_missing_files(folder: Path, manifest: Manifest) -> None:
+    """Before any of them is read: upstream would look on the Hub for what it misses here."""
+    for name in (_ADAPTER, _ADAPTER_CONFIG):
+        if name not in manifest.files:
+            raise _damaged(folder / MANIFEST, f"files: 没有 {name}", f"files: {name} is not among them")
+    for name in manifest.files:
+        if not (folder / name).is_file():
+            raise _damaged(folder / name, "没有这个文件", "there is no such file")
+
+
+def _refuse_changed_files(folder: Path, manifest: Manifest) -> None:
+    """Last, for what was seen before says more clearly what is wrong."""
+    for name, checksum in manifest.files.items():
+        if file_sha256(folder / name) != checksum:
+            raise _damaged(folder / name, "校验和与保存时不同", "its checksum is not the one it was saved with")
+
+
 def _tensors(folder: Path) -> dict[str, torch.Tensor]:
     path = folder / _ADAPTER
     try:
         tensors: dict[str, torch.Tensor] = load_file(path)
-    except FileNotFoundError:
-        raise _damaged(path, "没有这个文件 | no such file") from None
     except (SafetensorError, OSError, ValueError) as error:
         raise _damaged(path, str(error)) from None
     for name, tensor in tensors.items():
@@ -218,7 +236,7 @@ def _with_adapter(folder: Path, loaded: LoadedBase, tensors: Mapping[str, torch.
             model = peft.get_peft_model(loaded.model, config)
             expected = get_peft_model_state_dict(model, save_embedding_layers=False)
     except Exception as error:  # whatever a foreign adapter_config.json makes PEFT raise
-        raise _damaged(folder / "adapter_config.json", f"{type(error).__name__}: {error}") from error
+        raise _damaged(folder / _ADAPTER_CONFIG, f"{type(error).__name__}: {error}") from error
     _refuse_misfits(folder, expected, tensors)
     set_peft_model_state_dict(model, dict(tensors))
     return model
@@ -231,15 +249,12 @@ def _refuse_misfits(folder: Path, expected: Mapping[str, torch.Tensor], tensors:
         ("多出张量", "unexpected tensors", tensors.keys() - expected.keys()),
     ):
         if names:
-            raise _damaged(path, f"{zh} | {en} ({len(names)}): {', '.join(sorted(names)[:3])}")
+            some = f"({len(names)}): {', '.join(sorted(names)[:3])}"
+            raise _damaged(path, f"{zh} {some}", f"{en} {some}")
     for name, tensor in tensors.items():
         if tensor.shape != expected[name].shape:
-            raise _damaged(path, f"{name}: {tuple(tensor.shape)}, 应为 | expected {tuple(expected[name].shape)}")
-
-
-def _refuse_a_changed_adapter(folder: Path, manifest: Manifest) -> None:
-    if file_sha256(folder / _ADAPTER) != manifest.adapter_sha256:
-        raise _damaged(folder / _ADAPTER, "校验和与保存时不同 | its checksum is not the one it was saved with")
+            found, right = tuple(tensor.shape), tuple(expected[name].shape)
+            raise _damaged(path, f"{name}: {found}，应为 {right}", f"{name}: {found}, expected {right}")
 
 
 def _processor(folder: Path, loaded: LoadedBase, processor_class: str) -> Any:
@@ -250,16 +265,17 @@ def _processor(folder: Path, loaded: LoadedBase, processor_class: str) -> Any:
         raise _damaged(folder / "tokenizer.json", f"{type(error).__name__}: {error}") from error
     theirs, ours = len(tokenizer_of(processor)), len(tokenizer_of(loaded.tokenizer))
     if theirs != ours:
-        raise _damaged(folder / "tokenizer.json", f"{theirs} 个词元 | tokens, 基座 | base {ours}")
+        tokenizer = folder / "tokenizer.json"
+        raise _damaged(tokenizer, f"{theirs} 个词元，基座有 {ours} 个", f"{theirs} tokens, its base has {ours}")
     if isinstance(processor, ImagesAndText):
         processor.image_token_id = loaded.tokenizer.image_token_id
     return processor
 
 
-def _damaged(path: Path, reason: str) -> BundleError:
+def _damaged(path: Path, reason: str, in_english: str | None = None) -> BundleError:
     return BundleError(
         f"bundle 已损坏：{path}：{reason}",
-        f"The bundle is damaged: {path}: {reason}",
+        f"The bundle is damaged: {path}: {in_english or reason}",
         todo_zh="重新复制一份完整的 bundle，或者重新训练。",
         todo_en="Copy the whole bundle again, or train again.",
     )

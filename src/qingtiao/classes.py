@@ -148,8 +148,8 @@ def unknown_label(row: Row, label: str, labels: Sequence[str]) -> DataError:
     return DataError(
         f"{row.place}：标签 {label!r} 不在训练时的标签里（{shown}）",
         f"{row.place}: the label {label!r} is none of the trained ones ({shown_en})",
-        todo_zh="改正这一行的标签，或者用 --set task_options.label_names.旧=新 对上名字。",
-        todo_en="Correct the label, or map it with --set task_options.label_names.OLD=NEW.",
+        todo_zh="改正这一行的标签；同一类有两个名字的话，训练时加 --set task_options.label_names.旧=新。",
+        todo_en="Correct the label; a class of two names is trained with --set task_options.label_names.OLD=NEW.",
     )
 
 

@@ -6,14 +6,15 @@ One YAML file, or flags, or both: flags win, and `--set a.b=c` reaches every fie
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from qingtiao.errors import ConfigError
+from qingtiao.validation import Mistake, fields_at, fields_named, mistakes
 
 PrecisionChoice = Literal["auto", "fp32", "bf16"]
 HeadStart = Literal["fit", "random"]
@@ -215,7 +216,7 @@ def parse(kind: type[S], values: Mapping[str, Any]) -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = [_problem(kind, item) for item in error.errors()]
+        problems = [_problem(kind, mistake) for mistake in mistakes(kind, error.errors())]
         raise ConfigError(
             "设置有误：\n" + "\n".join(f"  {path}：{zh}" for path, zh, _ in problems),
             "The settings are wrong:\n" + "\n".join(f"  {path}: {en}" for path, _, en in problems),
@@ -224,33 +225,31 @@ def parse(kind: type[S], values: Mapping[str, Any]) -> S:
         ) from None
 
 
-def _problem(kind: type[Settings], item: Any) -> tuple[str, str, str]:
-    location = [str(part) for part in item["loc"]]
-    path = ".".join(location)
-    if item["type"] == "extra_forbidden":
-        zh, en = suggestion(location[-1], _fields_at(kind, location[:-1]))
+def _problem(kind: type[Settings], mistake: Mistake) -> tuple[str, str, str]:
+    path = ".".join(mistake.path)
+    if mistake.kind == "extra_forbidden":
+        *above, name = mistake.path
+        elsewhere = next(fields_named(kind, name), None)
+        zh, en = did_you_mean(elsewhere) if elsewhere else suggestion(name, fields_at(kind, above))
         return path, f"没有这个选项{zh}", f"no such option{en}"
-    if item["type"] == "missing":
+    if mistake.kind == "missing":
         return path, "缺少这一项", "is required"
-    return path, f"{item['input']!r} 不可用（{item['msg']}）", f"{item['input']!r} cannot be used ({item['msg']})"
-
-
-def _fields_at(kind: type[Settings], path: Sequence[str]) -> list[str]:
-    names = iter(path)
-    for name in names:
-        inner = kind.model_fields[name].annotation if name in kind.model_fields else None
-        if get_origin(inner) is dict and next(names, None) is not None:  # the key may be any
-            inner = get_args(inner)[1]
-        if not (isinstance(inner, type) and issubclass(inner, Settings)):
-            return []
-        kind = inner
-    return list(kind.model_fields)
+    value = repr(mistake.value)
+    return path, f"{value} 不可用，应为{mistake.wanted_zh}", f"{value} cannot be used: it should be {mistake.wanted_en}"
 
 
 def suggestion(wrong: str, valid: Sequence[str]) -> tuple[str, str]:
     """“did you mean …” in Chinese and English; both empty when nothing valid comes near."""
-    near = difflib.get_close_matches(wrong, valid, n=1, cutoff=0.5)
-    return (f"，是不是 {near[0]}？", f"; did you mean {near[0]}?") if near else ("", "")
+    near = nearest(wrong, valid)
+    return did_you_mean(near) if near else ("", "")
+
+
+def nearest(wrong: str, valid: Iterable[str]) -> str | None:
+    return next(iter(difflib.get_close_matches(wrong, list(valid), n=1, cutoff=0.5)), None)
+
+
+def did_you_mean(name: str) -> tuple[str, str]:
+    return f"，是不是 {name}？", f"; did you mean {name}?"
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

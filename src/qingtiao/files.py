@@ -82,10 +82,10 @@ def disk_errors_as_ours(path: Path) -> Iterator[None]:
         # Its writer tells of the system's error in words only.
         if "I/O error" not in str(error):
             raise
-        raise _full(path) from error
+        raise disk_full(path) from error
     except OSError as error:
-        if error.errno in _FULL:
-            raise _full(path) from error
+        if is_full(error):
+            raise disk_full(path) from error
         if error.errno in _FORBIDDEN:
             raise RunError(
                 f"写不了 {path}：{error.strerror}",
@@ -96,7 +96,12 @@ def disk_errors_as_ours(path: Path) -> Iterator[None]:
         raise
 
 
-def _full(path: Path) -> EnvironmentLack:
+def is_full(error: OSError) -> bool:
+    """Whether there was no room, or no more is allowed."""
+    return error.errno in _FULL
+
+
+def disk_full(path: Path) -> EnvironmentLack:
     return EnvironmentLack(
         f"磁盘满了，写不下 {path}",
         f"The disk is full: {path} could not be written",

@@ -19,7 +19,7 @@ from qingtiao.task import find_task, task_names
 @pytest.mark.parametrize("task", task_names())
 def test_what_is_proposed_can_be_asked(task: str, tmp_path: Path) -> None:
     manifest = {
-        **{"task": task, "task_state": {}, "normalise": {}, "max_length": 8, "adapter_sha256": ""},
+        **{"task": task, "task_state": {}, "normalise": {}, "max_length": 8, "files": {}},
         **{"base": {"name": "b", "revision": None, "fingerprint": ""}, "data": {}, "metrics": {}, "versions": {}},
     }
     bundle = tmp_path / "my runs"

@@ -49,6 +49,26 @@ def test_a_larger_one_is_refused_whether_it_says_so_or_not(small: Any, declared:
     assert small.get("/health").status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "says"),
+    [
+        ("POST", "/predict", b"abc", 422, '{"inputs": [...]}'),
+        ("POST", "/predict", b"", 422, '{"inputs": [...]}'),
+        ("POST", "/predict", '["好吃"]'.encode(), 422, '{"inputs": [...]}'),
+        ("POST", "/predict", '{"text": "好吃"}'.encode(), 422, '{"inputs": [...]}'),
+        ("POST", "/speak", b"[" * 100_000, 400, "POST /speak"),
+        ("POST", "/predict", b'{"inputs": ["\xff"]}', 400, "POST /predict"),
+        ("GET", "/predict", b"", 405, "GET /predict"),
+        ("GET", "/", b"", 404, "GET /"),
+    ],
+)
+def test_every_refusal_has_one_shape(small: Any, method: str, path: str, body: bytes, status: int, says: str) -> None:
+    told = small.request(method, path, content=body, headers={"content-type": "application/json"})
+    assert told.status_code == status
+    assert set(told.json()["error"]) == {"kind", "zh", "en", "todo_zh", "todo_en"}
+    assert says in told.json()["error"]["en"]
+
+
 @pytest.fixture
 def pictures() -> Any:
     """Stands in for a predictor: what is refused never reaches a model."""

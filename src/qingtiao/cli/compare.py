@@ -98,6 +98,8 @@ def compare(
     }
     shared = merge(read_yaml(config) if config else {}, without_none(flags), assignments(settings or []))
     entries = {**_written(shared.pop("entries", None)), **_entries_of(bases or [], shared.get("task"))}
+    if not entries:
+        raise _nothing_to_compare()
     settled = _settled(shared, entries, quiet=as_json)
 
     from qingtiao.workflows.compare import compare as run
@@ -136,6 +138,15 @@ def _written(entries: Any) -> dict[str, Any]:
             todo_en="Write them as in examples/compare/reviews.yaml.",
         )
     return {str(name): entry or {} for name, entry in found.items()}
+
+
+def _nothing_to_compare() -> ConfigError:
+    return ConfigError(
+        "没有说要比较什么",
+        "There is nothing to compare",
+        todo_zh="每个要比的基座给一个 --base，例如 --base mini-zh；或者在 --config 的 YAML 里写 entries。",
+        todo_en="Give a --base for each base, for example --base mini-zh; or write entries in the YAML of --config.",
+    )
 
 
 def _entries_of(bases: Sequence[str], task: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,14 @@ from rich.markup import escape
 from qingtiao.errors import QingtiaoError
 from qingtiao.language import say
 
-stdout = Console(highlight=False, soft_wrap=True)
+
+class _Answers(Console):
+    def on_broken_pipe(self) -> None:
+        """Rich would leave with exit code 1, as if something were wrong."""
+        raise BrokenPipeError
+
+
+stdout = _Answers(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -21,9 +29,18 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
+def drop_output() -> None:
+    """What was not yet written to standard output is let go, and what follows too: there is no one who reads it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def print_error(error: QingtiaoError, *, as_json: bool) -> None:
-    if as_json:
-        print_json({"error": {"kind": type(error).__name__, "what": error.what, "todo": error.todo}})
+    try:
+        if as_json:
+            print_json({"error": {"kind": type(error).__name__, "what": error.what, "todo": error.todo}})
+        sys.stdout.flush()
+    except OSError:  # a full disk, or a reader that left
+        drop_output()
     stderr.print(f"[bold red]{say('错误', 'Error')}[/]  {escape(error.what)}")
     stderr.print(f"[bold]→[/] {escape(error.todo)}")
 

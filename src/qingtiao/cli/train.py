@@ -32,6 +32,7 @@ from qingtiao.cli.options import (
 from qingtiao.cli.output import print_json, scores_line, stderr, stdout
 from qingtiao.cli.progress import follow
 from qingtiao.config import DataConfig, RunConfig, assignments, merge, parse, read_yaml
+from qingtiao.errors import ConfigError
 from qingtiao.events import Started
 from qingtiao.language import say
 from qingtiao.models.preset import in_force, lay_under, preset_of_run
@@ -109,7 +110,7 @@ def train(
         "adapter": {"method": method},
         "train": {"seed": seed},
     }
-    values = merge(read_yaml(config) if config else {}, without_none(flags), assignments(settings or []))
+    values = merge(_written(config) if config else {}, without_none(flags), assignments(settings or []))
     from qingtiao.workflows.folder import stored_config
     from qingtiao.workflows.train import train as run
 
@@ -122,6 +123,18 @@ def train(
         print_json(result.report.as_json())
     else:
         show_result(result)
+
+
+def _written(config: Path) -> dict[str, Any]:
+    values = read_yaml(config)
+    if "entries" in values:
+        raise ConfigError(
+            f"{config} 写的是几次训练的比较（有 entries）",
+            f"{config} describes a comparison of several runs (it has entries)",
+            todo_zh=f"用 qingtiao compare --config {config}。",
+            todo_en=f"Use qingtiao compare --config {config}.",
+        )
+    return values
 
 
 def help_out() -> None:

@@ -46,7 +46,7 @@ def find_column(
     Raises:
         DataError: there is none; lists the columns and the nearest.
     """
-    return _find(names, wanted, usual, source=source, flag=f"--set data.columns.{role}=", kind=kind)
+    return _find(names, wanted, usual, source=source, flag=f"--column {role}=", kind=kind)
 
 
 def find_label_column(names: Sequence[str], *, wanted: str | None, source: str) -> str:

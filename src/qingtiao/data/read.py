@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -68,6 +69,18 @@ def file_facts(path: str | Path, *, encoding: str | None = None, sheet: str | No
         if source.kind == "xlsx":
             return FileFacts(None, *sheets_of(source, sheet=sheet))
         return FileFacts() if source.kind == "parquet" else FileFacts(encoding or detect_encoding(source))
+
+
+def column_names(path: str | Path, *, encoding: str | None = None) -> tuple[str, ...]:
+    """Every column that a row of the file has, the earliest first. json and jsonl are read whole: their rows differ.
+
+    Raises:
+        DataError: see `read_records`.
+    """
+    records = read_records(path, encoding=encoding)
+    if SourceFile.find(Path(path)).kind not in ("json", "jsonl"):
+        records = islice(records, 1)
+    return tuple(dict.fromkeys(name for record in records for name in record.fields))
 
 
 def count_records(path: str | Path) -> int | None:

@@ -5,28 +5,35 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
+import math
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
+from datetime import date, time, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from qingtiao.data.opening import format_of
+from qingtiao.data.parquet import write_parquet
+from qingtiao.data.spill import Fields, Spill, spilled
+from qingtiao.data.strict import strict_text
 from qingtiao.files import atomic_file
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_BATCH = 1024
 _MOST_CELL = 32_767
 """Excel's own limit on the characters of a cell."""
-
-Fields = Mapping[str, Any]
+_MOST_DIGITS = 10**15
+"""From here on Excel rounds a number, as the long ones that are names of orders and users."""
 
 
 def write_records(path: str | Path, records: Iterable[Fields], *, neutralise: bool) -> int:
-    """Write `records` into `path`, in the format of its suffix; the columns of a table are those of the first record.
+    """Write `records` into `path`, in the format of its suffix. A table has every column that some record has.
+
+    That is known at the last record only: for csv, tsv, xlsx and parquet they are put aside on the same disk until
+    then. A column of parquet has one type: that of its values where they are of one kind, float64 for integers and
+    floats that it holds exactly, text for anything else. Numbers that are not finite are null in json and jsonl.
 
     With `neutralise`, cells of csv, tsv and xlsx that a spreadsheet program would run as a formula (they begin with
     one of `= + - @`, tab or carriage return) get a leading `'`. A csv starts with a byte order mark: Excel needs it.
@@ -45,16 +52,18 @@ def write_records(path: str | Path, records: Iterable[Fields], *, neutralise: bo
     with atomic_file(path) as raw, _packed(path, raw) as file:
         match kind:
             case "csv" | "tsv":
-                _write_table(file, counted, delimiter="," if kind == "csv" else "\t", neutralise=neutralise)
+                with spilled(counted, path.parent) as spill:
+                    _write_table(file, spill, delimiter="," if kind == "csv" else "\t", neutralise=neutralise)
             case "jsonl":
                 for fields in counted:
                     file.write(_json(fields) + b"\n")
             case "json":
                 _write_json(file, counted)
             case "parquet":
-                _write_parquet(file, counted)
+                write_parquet(file, counted, folder=path.parent)
             case "xlsx":
-                _write_xlsx(file, counted, neutralise=neutralise)
+                with spilled(counted, path.parent) as spill:
+                    _write_xlsx(file, spill, neutralise=neutralise)
     return counted.count
 
 
@@ -79,7 +88,7 @@ def _packed(path: Path, raw: BinaryIO) -> Iterator[BinaryIO]:
         yield cast(BinaryIO, packed)
 
 
-def _write_table(file: BinaryIO, records: Iterable[Fields], *, delimiter: str, neutralise: bool) -> None:
+def _write_table(file: BinaryIO, records: Spill, *, delimiter: str, neutralise: bool) -> None:
     encoding = "utf-8-sig" if delimiter == "," else "utf-8"
     stream = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline="", write_through=False)
     writer = csv.writer(stream, delimiter=delimiter, lineterminator="\r\n")  # both: or a lone \r goes unquoted
@@ -88,7 +97,7 @@ def _write_table(file: BinaryIO, records: Iterable[Fields], *, delimiter: str, n
     stream.detach()
 
 
-def _write_xlsx(file: BinaryIO, records: Iterable[Fields], *, neutralise: bool) -> None:
+def _write_xlsx(file: BinaryIO, records: Spill, *, neutralise: bool) -> None:
     from openpyxl import Workbook
 
     book = Workbook(write_only=True)
@@ -117,25 +126,33 @@ def _fill(sheet: Any, rows: Iterable[list[Any]]) -> None:
                 cell.value = text[:_MOST_CELL]
                 cell.data_type = "s"  # text, even where it begins with =
             else:
-                cell.value = value
+                cell.value = _sheet_value(value)
             cells.append(cell)
         sheet.append(cells)
 
 
-def _table(records: Iterable[Fields], *, neutralise: bool) -> Iterator[list[Any]]:
-    names: list[str] | None = None
+def _sheet_value(value: Any) -> Any:
+    """`value` as a workbook can hold it; as text where it would be changed."""
+    if isinstance(value, int):
+        return value if abs(value) < _MOST_DIGITS else str(value)
+    if isinstance(value, float | Decimal):
+        return value if math.isfinite(value) else str(value)
+    known = isinstance(value, date | time | timedelta) and getattr(value, "tzinfo", None) is None
+    return value if known else str(value)
+
+
+def _table(records: Spill, *, neutralise: bool) -> Iterator[list[Any]]:
+    if records.names:
+        yield [_safe(name) if neutralise else name for name in records.names]
     for fields in records:
-        if names is None:
-            names = list(fields)
-            yield [_safe(name) if neutralise else name for name in names]
-        cells = [_cell(fields.get(name)) for name in names]
+        cells = [_cell(fields.get(name)) for name in records.names]
         yield [_safe(cell) if neutralise else cell for cell in cells]
 
 
 def _cell(value: Any) -> Any:
     if value is None:
         return ""
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict | tuple) else value
+    return strict_text(value) if isinstance(value, list | dict | tuple) else value
 
 
 def _safe(cell: Any) -> Any:
@@ -144,9 +161,9 @@ def _safe(cell: Any) -> Any:
 
 def _json(fields: Fields) -> bytes:
     try:
-        return json.dumps(dict(fields), ensure_ascii=False, default=str).encode("utf-8")
+        return strict_text(dict(fields)).encode("utf-8")
     except UnicodeEncodeError:  # a lone surrogate: only its escape can be written
-        return json.dumps(dict(fields), default=str).encode("ascii")
+        return strict_text(dict(fields), ascii_only=True).encode("ascii")
 
 
 def _write_json(file: BinaryIO, records: Iterable[Fields]) -> None:
@@ -155,27 +172,3 @@ def _write_json(file: BinaryIO, records: Iterable[Fields]) -> None:
         file.write(separator + _json(fields))
         separator = b",\n"
     file.write(b"\n]\n" if separator == b",\n" else b"[]\n")
-
-
-def _write_parquet(file: BinaryIO, records: Iterable[Fields]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    batches = _batches(records)
-    first = next(batches, [])
-    table = pa.Table.from_pylist(first)
-    with pq.ParquetWriter(file, table.schema) as writer:
-        writer.write_table(table)
-        for batch in batches:
-            writer.write_table(pa.Table.from_pylist(batch, schema=table.schema))
-
-
-def _batches(records: Iterable[Fields]) -> Iterator[list[dict[str, Any]]]:
-    iterator = iter(records)
-    for first in iterator:
-        rest = (fields for fields, _ in zip(iterator, range(_BATCH - 1), strict=False))
-        yield [{name: _storable(value) for name, value in fields.items()} for fields in chain([first], rest)]
-
-
-def _storable(value: Any) -> Any:
-    return value.encode("utf-8", "replace").decode("utf-8") if isinstance(value, str) else value

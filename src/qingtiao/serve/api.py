@@ -36,18 +36,31 @@ def build_api(predictor: Predictor) -> FastAPI:
     """
     _require_fastapi()
     from fastapi import FastAPI, Request
+    from fastapi.exceptions import RequestValidationError
     from fastapi.responses import JSONResponse, StreamingResponse
+    from starlette.exceptions import HTTPException
 
     api = FastAPI(title="轻调 Qingtiao", description=_described(predictor), docs_url=None, redoc_url=None)
     api.add_middleware(BodyLimit, most=LARGEST_REQUEST)
     # A fast tokenizer keeps how it cuts in itself, so one request at a time may use it.
     lock = threading.Lock()
 
-    @api.exception_handler(QingtiaoError)
-    def told(_: Request, error: QingtiaoError) -> JSONResponse:
-        status = 422 if isinstance(error, UserError) else 500
+    def refusal(error: QingtiaoError, status: int) -> JSONResponse:
         said = {"zh": error.zh, "en": error.en, "todo_zh": error.todo_zh, "todo_en": error.todo_en}
         return JSONResponse({"error": {"kind": type(error).__name__, **said}}, status_code=status)
+
+    @api.exception_handler(QingtiaoError)
+    def told(_: Request, error: QingtiaoError) -> JSONResponse:
+        return refusal(error, 422 if isinstance(error, UserError) else 500)
+
+    @api.exception_handler(RequestValidationError)
+    def not_json(_: Request, __: RequestValidationError) -> JSONResponse:
+        return refusal(_misshapen(), 422)
+
+    @api.exception_handler(HTTPException)
+    def elsewhere(request: Request, error: HTTPException) -> JSONResponse:
+        asked = f"{request.method} {request.url.path}"
+        return refusal(_not_served(asked, str(error.detail)), error.status_code)
 
     @api.get("/health")
     def health() -> dict[str, str]:
@@ -114,12 +127,7 @@ def run_api(predictor: Predictor, *, host: str, port: int) -> None:
 def _inputs(predictor: Predictor, body: dict[str, Any], *, least: int = 0, most: int = MOST_INPUTS) -> list[Any]:
     inputs = body.get("inputs")
     if not isinstance(inputs, list) or not all(isinstance(one, str | dict) for one in inputs) or len(body) != 1:
-        raise UserError(
-            '请求应当是 {"inputs": [...]}，每一项是文本或对象',
-            'The request must be {"inputs": [...]}, each item a string or an object',
-            todo_zh="形状见 GET /schema。",
-            todo_en="GET /schema tells the shape.",
-        )
+        raise _misshapen()
     if not least <= len(inputs) <= most:
         raise UserError(
             f"一次 {least} 到 {most} 条，这次有 {len(inputs)} 条",
@@ -128,6 +136,24 @@ def _inputs(predictor: Predictor, body: dict[str, Any], *, least: int = 0, most:
             todo_en="Send several requests, or use qingtiao predict --input for a whole file.",
         )
     return only_uploads(predictor.task, inputs)
+
+
+def _misshapen() -> UserError:
+    return UserError(
+        '请求应当是 {"inputs": [...]}，每一项是文本或对象',
+        'The request must be {"inputs": [...]}, each item a string or an object',
+        todo_zh="形状见 GET /schema。",
+        todo_en="GET /schema tells the shape.",
+    )
+
+
+def _not_served(asked: str, reason: str) -> UserError:
+    return UserError(
+        f"答不了 {asked}（{reason}）",
+        f"{asked} cannot be answered ({reason})",
+        todo_zh="能用的是 POST /predict、POST /speak、GET /schema 和 GET /health，内容是 JSON。",
+        todo_en="There are POST /predict, POST /speak, GET /schema and GET /health, which speak JSON.",
+    )
 
 
 def _described(predictor: Predictor) -> str:

@@ -245,6 +245,6 @@ def _unknown(row: Row, mark: Mark, labels: Sequence[str]) -> DataError:
     return DataError(
         f"{row.place}：{mark.text!r} 的标签 {mark.label!r} 不在训练时的标签里（{'、'.join(labels)}）",
         f"{row.place}: the label {mark.label!r} of {mark.text!r} is none of the trained ones ({', '.join(labels)})",
-        todo_zh="改正这一处，或者用 --set task_options.label_names.旧=新 对上名字。",
-        todo_en="Correct it, or map it with --set task_options.label_names.OLD=NEW.",
+        todo_zh="改正这一处；同一类有两个名字的话，训练时加 --set task_options.label_names.旧=新。",
+        todo_en="Correct it; a class of two names is trained with --set task_options.label_names.OLD=NEW.",
     )

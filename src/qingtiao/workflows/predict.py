@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from qingtiao.answers import Answer
-from qingtiao.data.read import read_records
+from qingtiao.data.read import column_names, read_records
 from qingtiao.data.write import write_records
 from qingtiao.errors import DataError
 from qingtiao.predict import Predictor
@@ -29,10 +29,10 @@ def predict_file(
 ) -> int:
     """Answer every row of `source` into `target`, in order; the formats are told by the suffixes.
 
-    Each row keeps the columns of the first one (all of its own in json and jsonl) and gains those of the answer,
-    `notice` among them; in tables (csv, tsv, xlsx) each of these holds one value, so that `probabilities` becomes one
-    column a label. A column of the input that bears one of these names is kept as `input_<name>`. `target` appears
-    only when every row was answered.
+    Each row keeps its columns and gains those of the answer, `notice` among them; in tables (csv, tsv, xlsx) each of
+    these holds one value, so that `probabilities` becomes one column a label. A column of the input that bears one of
+    these names is kept as `input_<name>`, or `input_<name>_2` and on where that is a column too. `target` appears only
+    when every row was answered.
 
     Args:
         columns: role (`text` …) to column, for those that are not to be found by name.
@@ -53,9 +53,10 @@ def predict_file(
             todo_en="Give --output another name.",
         )
     flat = not any(target.name.lower().removesuffix(".gz").endswith(s) for s in (".json", ".jsonl", ".parquet"))
+    names = column_names(source, encoding=encoding)
     records = read_records(source, encoding=encoding)
-    answers = _answers(predictor, records, columns=columns or {}, flat=flat, check=check, on_progress=on_progress)
-    return write_records(target, answers, neutralise=True)
+    answers = _answers(predictor, records, columns=columns or {}, check=check, on_progress=on_progress)
+    return write_records(target, _rows(answers, names, flat=flat), neutralise=True)
 
 
 def _answers(
@@ -63,22 +64,33 @@ def _answers(
     records: Iterator[Record],
     *,
     columns: Mapping[str, str],
-    flat: bool,
     check: Callable[[Sequence[Row]], None] | None,
     on_progress: Callable[[int], None] | None,
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[tuple[Record, Answer]]:
     task = predictor.task
     while chunk := list(islice(records, _CHUNK)):
         rows = task.parse(chunk, options=task.options, columns=columns, labelled=False)
         if check is not None:
             check(rows)
-        for record, answer in zip(chunk, predictor.answer(rows), strict=True):
-            yield _row(record, answer, flat=flat)
+        yield from zip(chunk, predictor.answer(rows), strict=True)
         if on_progress is not None:
             on_progress(len(chunk))
 
 
-def _row(record: Record, answer: Answer, *, flat: bool) -> dict[str, Any]:
-    told = answer.as_cells() if flat else {**answer.as_json(), "notice": answer.notice or ""}
-    kept = {f"input_{name}" if name in told else name: value for name, value in record.fields.items()}
-    return {**kept, **told}
+def _rows(answers: Iterator[tuple[Record, Answer]], names: Sequence[str], *, flat: bool) -> Iterator[dict[str, Any]]:
+    kept: dict[str, str] = {}
+    for record, answer in answers:
+        told = answer.as_cells() if flat else {**answer.as_json(), "notice": answer.notice or ""}
+        kept = kept or _kept_as(names, told)  # the answers of a task all have the same columns
+        yield {**{kept[name]: value for name, value in record.fields.items()}, **told}
+
+
+def _kept_as(names: Sequence[str], told: Collection[str]) -> dict[str, str]:
+    """What each column of the input is called in the output, so that no two columns there share a name."""
+    kept = {name: name for name in names if name not in told}
+    for name in names:
+        if name in told:
+            taken = {*kept.values(), *told}
+            renamed = (f"input_{name}" + (f"_{n}" if n > 1 else "") for n in count(1))
+            kept[name] = next(new for new in renamed if new not in taken)
+    return kept
