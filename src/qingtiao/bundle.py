@@ -8,9 +8,7 @@ Nothing in it is ever unpickled.
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +21,7 @@ from qingtiao.config import NormaliseConfig, Quantize, Settings
 from qingtiao.data.normalise import Normaliser
 from qingtiao.errors import BundleError, ConfigError
 from qingtiao.files import atomic_write_text, disk_errors_as_ours, file_sha256
+from qingtiao.hub import offline
 from qingtiao.models.adapter import merged
 from qingtiao.models.base import LoadedBase, load_base, quiet_transformers
 from qingtiao.models.device import pick_device, pick_precision
@@ -74,7 +73,7 @@ def save_bundle(folder: Path, *, model: Any, tokenizer: Any, manifest: Mapping[s
         EnvironmentLack: the disk is full.
         RunError: the folder cannot be written.
     """
-    with disk_errors_as_ours(folder), _offline(), quiet_transformers():
+    with disk_errors_as_ours(folder), offline(), quiet_transformers():
         folder.mkdir(parents=True)
         # "auto" would look the base up on the Hub to see whether its vocabulary grew; ours never does.
         with as_saved(model) as state:
@@ -279,21 +278,3 @@ def _damaged(path: Path, reason: str, in_english: str | None = None) -> BundleEr
         todo_zh="重新复制一份完整的 bundle，或者重新训练。",
         todo_en="Copy the whole bundle again, or train again.",
     )
-
-
-@contextmanager
-def _offline() -> Iterator[None]:
-    """Saving must not ask the Hub anything; upstream reads this variable through a constant as well."""
-    import huggingface_hub.constants as hub
-
-    before, variable = hub.HF_HUB_OFFLINE, os.environ.get("HF_HUB_OFFLINE")
-    hub.HF_HUB_OFFLINE = True
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        yield
-    finally:
-        hub.HF_HUB_OFFLINE = before
-        if variable is None:
-            os.environ.pop("HF_HUB_OFFLINE")
-        else:
-            os.environ["HF_HUB_OFFLINE"] = variable

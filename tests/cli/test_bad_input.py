@@ -32,6 +32,10 @@ def good(*more: str) -> Make:
     return lambda folder: ["train", "--data", good_data(folder), "--out", str(folder / "out"), *more]
 
 
+def answers(folder: Path) -> list[str]:
+    return ["--input", good_data(folder), "--output", str(folder / "answers.csv")]
+
+
 ROWS = "".join(f"{text},{label}\n" for text, label in labelled_texts() if "，" not in text)
 TEXT = "text,label\n" + ROWS
 
@@ -82,12 +86,22 @@ CASES: dict[str, tuple[Make, int, str]] = {
     "out is a file": (lambda f: ["train", "--data", good_data(f), "--out", good_data(f)], 2, "good.csv"),
     "bundle that is none": (lambda f: ["predict", str(f), "好吃"], 2, "qingtiao.json"),
     "nothing to predict": (lambda f: ["predict", str(f)], 2, "--input"),
+    "a column for texts": (lambda f: ["predict", str(f), "--column", "a=b", "好吃"], 2, "--column 说的是 --input"),
+    "a malformed column for texts": (
+        lambda f: ["predict", str(f), "--column", "a", "好吃"],
+        2,
+        "--column 说的是 --input",
+    ),
+    "a text column for texts": (lambda f: ["predict", str(f), "好吃", "--text-column", "a"], 2, "--text-column"),
+    "an encoding for texts": (lambda f: ["predict", str(f), "好吃", "--encoding", "gbk"], 2, "--encoding"),
+    "a text that is not UTF-8": (lambda f: ["predict", str(f), "\udcba\udcc3"], 2, "不是 UTF-8"),
+    "a malformed column": (lambda f: ["predict", str(f), "--column", "a", *answers(f)], 2, "角色=列名"),
     "audit of nothing": (lambda f: ["audit", str(f / "no.csv")], 2, "no.csv"),
 }
 
 
 def test_the_list_of_mistakes_is_whole() -> None:
-    assert len(CASES) == 46
+    assert len(CASES) == 52
 
 
 def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

@@ -19,6 +19,7 @@ from qingtiao.cli import audit, bases, chat, compare, demo, doctor, evaluate, me
 from qingtiao.cli.launched import refuse_several
 from qingtiao.cli.output import drop_output, print_error, stdout
 from qingtiao.cli.usage import WrongUsage, unknown_command, wrong_usage
+from qingtiao.cli.utf8 import insist_on_utf8
 from qingtiao.errors import Interrupted, QingtiaoError
 from qingtiao.files import disk_full, is_full
 from qingtiao.language import say
@@ -94,6 +95,8 @@ def _outspoken(verb: Callable[..., None]) -> Callable[..., None]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and leave with its exit code: 0 done, 2 the user's mistake, 3 the machine's lack, 1 ours."""
+    if arguments is None:
+        insist_on_utf8()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in arguments
     _speak_utf8()

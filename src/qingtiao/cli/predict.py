@@ -14,6 +14,7 @@ from rich.progress import TextColumn as Words
 
 from qingtiao.cli.options import AsJson, Bundle, Columns, Encoding, TextColumn, columns_of
 from qingtiao.cli.output import print_json, stderr, stdout
+from qingtiao.data.strict import finite
 from qingtiao.errors import ConfigError
 from qingtiao.language import say
 
@@ -39,11 +40,14 @@ def predict(
             todo_zh="例如 qingtiao predict BUNDLE 真好吃，或 --input 评论.csv --output 结果.csv",
             todo_en="For example qingtiao predict BUNDLE 真好吃, or --input comments.csv --output answers.csv",
         )
+    if texts:
+        _only_of_files({"--text-column": text_column, "--column": columns, "--encoding": encoding})
+        _check_encoded(texts)
+    named = {**({"text": text_column} if text_column else {}), **columns_of(columns)}
     from qingtiao.bundle import load_bundle
 
     predictor = load_bundle(bundle)
     if source is not None and target is not None:
-        named = {**({"text": text_column} if text_column else {}), **columns_of(columns)}
         rows = _file(predictor, source, target, columns=named, encoding=encoding)
         if as_json:
             print_json({"rows": rows, "output": str(target)})
@@ -53,13 +57,38 @@ def predict(
         _texts(predictor, texts or [], as_json=as_json)
 
 
+def _only_of_files(options: Mapping[str, Any]) -> None:
+    given = [name for name, value in options.items() if value not in (None, [])]
+    if given:
+        raise ConfigError(
+            f"{'、'.join(given)} 说的是 --input 的文件，这里给的是文本",
+            f"{', '.join(given)} tells how to read the file of --input; here there are texts",
+            todo_zh=f"去掉 {' '.join(given)}，或者把文本放进文件，用 --input 和 --output。",
+            todo_en=f"Leave {' '.join(given)} out, or put the texts into a file and use --input and --output.",
+        )
+
+
+def _check_encoded(texts: Sequence[str]) -> None:
+    for text in texts:
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            raise ConfigError(
+                f"要判断的文本不是 UTF-8：{text}",
+                f"A text to classify is not UTF-8: {text}",
+                todo_zh="把终端的编码改成 UTF-8，或者把文本放进文件，用 --input 和 --output。",
+                todo_en="Set the terminal to UTF-8, or put the texts into a file and use --input and --output.",
+            ) from None
+
+
 def _texts(predictor: Predictor, texts: Sequence[str], *, as_json: bool) -> None:
     inputs = [_input(predictor, text) for text in texts]
     answers = predictor.predict(inputs)
     if as_json:
         first = next(iter(predictor.task.Input.model_fields))
         asked = [one if isinstance(one, dict) else {first: one} for one in inputs]
-        print_json([{**question, **answer.as_json()} for question, answer in zip(asked, answers, strict=True)])
+        told = [{**question, **answer.as_json()} for question, answer in zip(asked, answers, strict=True)]
+        print_json(finite(told))
         return
     for text, answer in zip(texts, answers, strict=True):
         notice = f"  [yellow]{escape(answer.notice)}[/]" if answer.notice else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from qingtiao.config import suggestion
 from qingtiao.data.read import FileFacts, file_facts, read_records
 from qingtiao.errors import DataError, EnvironmentLack
+from qingtiao.hub import asked_once
 from qingtiao.types import Place, Record
 
 _ALIASES = {"validation": "dev", "valid": "dev", "val": "dev", "eval": "dev", "development": "dev"}
@@ -172,7 +173,7 @@ def _load_hub(name: str) -> Any:
     repo, at, revision = name.rpartition("@")
     if not at or Path(name).exists():
         repo, revision = name, ""
-    with _hub_errors_as_ours(name):
+    with _hub_errors_as_ours(name), nullcontext() if Path(repo).exists() else asked_once():
         if Path(repo).is_file():
             raise FileNotFoundError(f"{repo} is a file")
         return datasets.load_dataset(repo, revision=revision or None)
@@ -181,12 +182,12 @@ def _load_hub(name: str) -> Any:
 @contextmanager
 def _hub_errors_as_ours(name: str) -> Iterator[None]:
     import datasets
-    import httpx
+    import httpx2
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     try:
         yield
-    except (OfflineModeIsEnabled, ConnectionError, TimeoutError, httpx.TransportError) as error:
+    except (OfflineModeIsEnabled, ConnectionError, TimeoutError, httpx2.TransportError) as error:
         raise _no_network(name, error) from None
     except RuntimeError as error:
         raise _scripted(name, error) if "script" in str(error).lower() else _not_loaded(name, error) from None

@@ -9,7 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import nn
 
 from qingtiao.config import suggestion
 from qingtiao.errors import BaseModelError, ConfigError, EnvironmentLack
+from qingtiao.hub import asked_once
 from qingtiao.models.processor import close_gaps, load_processor, tokenizer_of
 from qingtiao.models.warm_start import only_reads, with_decoder
 
@@ -75,7 +76,8 @@ def load_base(
     location = locate(name)
     options = dict(model_options)
     layers = options.pop("new_decoder_layers", None)
-    with _upstream_errors_as_ours(name), quiet_transformers():
+    near = asked_once() if location == name and not Path(name).is_dir() else nullcontext()
+    with _upstream_errors_as_ours(name), quiet_transformers(), near:
         processor = load_processor(location, revision=revision, processor_class=processor_class)
         lacks_decoder = layers is not None and only_reads(location, revision=revision)
         model, info = _auto("AutoModelForMaskedLM" if lacks_decoder else auto_class).from_pretrained(
