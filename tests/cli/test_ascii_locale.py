@@ -14,7 +14,10 @@ from tiny import labelled_texts, write_csv
 from qingtiao.cli import main
 from qingtiao.data.read import read_records
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="file names are no bytes there")
+pytestmark = [
+    pytest.mark.slow,  # a process for each call
+    pytest.mark.skipif(sys.platform == "win32", reason="file names are no bytes there"),
+]
 
 PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 TEXTS = ["真好吃", "真差"]
