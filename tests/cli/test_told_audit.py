@@ -139,7 +139,9 @@ def test_merged_labels_are_told_as_the_likely_cause(tmp_path: Path, capsys: pyte
     assert "合并的单元格（B22:B41、B2:B21）" in told
 
 
-def test_training_tells_the_same_in_short(tiny_base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_and_what_follows_tell_the_same_in_short(
+    tiny_base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = save_book(tmp_path / "a.xlsx", {"一月": [*labelled_texts(), labelled_texts()[5]], "二月": APART})
     settings = ["--set", "train.epochs=1", "--set", "base.max_length=32"]
     with pytest.raises(SystemExit) as leaving:
@@ -148,4 +150,9 @@ def test_training_tells_the_same_in_short(tiny_base: str, tmp_path: Path, capsys
     told = capsys.readouterr().err
     assert "  文本列 text；标签列 label\n" in told
     assert "没有读：二月" in told
+    bundle, answers = str(tmp_path / "out" / "bundle"), str(tmp_path / "b.csv")
+    for command in (["evaluate", bundle, path], ["predict", bundle, "--input", path, "--output", answers]):
+        with pytest.raises(SystemExit):
+            main(command)
+        assert capsys.readouterr().err.startswith(f"! {path} 只读表 一月，不读：二月。")
     assert f"训练集有 1 条与前面完全相同（0.8%）  {path}:122 = {path}:7\n" in told

@@ -8,6 +8,7 @@ import typer
 
 from qingtiao.cli.options import AsJson, Bundle, Columns, Encoding, LabelColumn, TextColumn, columns_of
 from qingtiao.cli.output import print_json, scores_line, stderr, stdout
+from qingtiao.cli.sheets import tell_unread_sheets
 from qingtiao.config import DataConfig, parse
 from qingtiao.language import say
 
@@ -36,6 +37,7 @@ def evaluate(
             "encoding": encoding,
         },
     )
+    tell_unread_sheets(data)
     with stderr.status(say("评测中……", "Evaluating…")):
         block = run(bundle, settings)
     if as_json:

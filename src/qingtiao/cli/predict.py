@@ -14,6 +14,7 @@ from rich.progress import TextColumn as Words
 
 from qingtiao.cli.options import AsJson, Bundle, Columns, Encoding, TextColumn, columns_of
 from qingtiao.cli.output import print_json, stderr, stdout
+from qingtiao.cli.sheets import tell_unread_sheets
 from qingtiao.data.strict import finite
 from qingtiao.errors import ConfigError
 from qingtiao.language import say
@@ -110,6 +111,7 @@ def _file(predictor: Predictor, source: Path, target: Path, *, columns: Mapping[
     from qingtiao.data.read import count_records
     from qingtiao.workflows.predict import predict_file
 
+    tell_unread_sheets(str(source))
     shown = (Words("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*shown, console=stderr, transient=True, disable=not stderr.is_terminal) as progress:
         bar = progress.add_task(say("判断", "Classifying"), total=count_records(source))
