@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 
 import pytest
 from data_rows import rows_of
@@ -89,6 +90,18 @@ def test_labels_that_look_alike_are_named_with_the_way_to_merge_them() -> None:
     assert told["labels"]["train"] == dict(sorted(pairs))
     unnamed = audit(Dataset(rows), max_length=None, threshold=0.5).as_json()["findings"]
     assert not any("label_names" in f["fix"]["zh"] for f in unnamed)
+
+
+def test_labels_of_a_set_are_compared_too() -> None:
+    sets = [("快", "Good"), ("快",), ("good", "慢"), ("Good", "慢")]
+    rows = tuple(replace(row, target=sets[n]) for n, row in enumerate(rows_of([(f"第{n}句", "") for n in range(4)])))
+
+    def found(*, renames: bool) -> list[int]:
+        report = audit(Dataset(rows), max_length=None, threshold=0.5, renames=renames)
+        return [f.count for f in report.findings if f.code == "alike_labels"]
+
+    assert found(renames=True) == [1]
+    assert found(renames=False) == []  # a task without names for labels: these are words of the text
 
 
 def test_errors_come_first() -> None:

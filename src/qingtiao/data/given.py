@@ -111,9 +111,9 @@ def _merged(sheet: str, ranges: Sequence[str]) -> tuple[str, str]:
     more = len(ranges) > _MOST_RANGES
     shown, shown_en = (mark.join(ranges[:_MOST_RANGES]) for mark in ("、", ", "))
     return (
-        f"表 {sheet} 里有合并的单元格（{shown}{'……' if more else ''}），多半是因为它：合并后只有左上角那一格有内容。"
+        f"表 {sheet} 里有合并的单元格（{shown}{'……' if more else ''}），可能就是因为它：合并后只有左上角那一格有内容。"
         "请取消合并、把每一格填满；标题那样的合并行删掉。",
-        f" The sheet {sheet} has merged cells ({shown_en}{' …' if more else ''}), the likely cause: only the top left "
+        f" The sheet {sheet} has merged cells ({shown_en}{' …' if more else ''}), which may be why: only the top left "
         "cell of a merged range holds anything. Unmerge them and fill every cell; remove merged title rows.",
     )
 

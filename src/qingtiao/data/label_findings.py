@@ -6,13 +6,13 @@ import json
 import shlex
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import chain, islice
 
 import yaml
 
 from qingtiao.data.findings import SPLIT_NAMES, Finding, Splits, Where, Words
-from qingtiao.types import Row
+from qingtiao.types import References, Row
 
 _SHOWS_IMBALANCE = 3
 _HEAVY_IMBALANCE = 10
@@ -24,11 +24,11 @@ def audit_labels(splits: Splits, findings: list[Finding], *, renames: bool) -> d
 
     With `renames` the labels can be given other names by the `label_names` of the task's options.
     """
+    findings += _alike(splits, renames=renames)  # first: it may explain the rest
     if not all(isinstance(row.target, str) for rows in splits.values() for row in rows):
         return {}
     tables = {name: dict(sorted(Counter(row.target for row in rows).items())) for name, rows in splits.items()}
     everything = sorted(set(chain.from_iterable(tables.values())))
-    findings += _alike(splits, everything, renames=renames)  # first: it may explain the rest
     for name, table in tables.items():
         if missing := [label for label in everything if label not in table]:
             findings.append(_missing_class(name, missing, len(everything)))
@@ -94,17 +94,17 @@ def _imbalance(table: Mapping[str, int]) -> list[Finding]:
     ]
 
 
-def _alike(splits: Splits, labels: Sequence[str], *, renames: bool) -> list[Finding]:
+def _alike(splits: Splits, *, renames: bool) -> list[Finding]:
     """Labels that a reader takes for one: alike but for width, case and the space around."""
     rows = list(chain.from_iterable(splits.values()))
-    counts = Counter(row.target for row in rows)
+    counts = Counter(chain.from_iterable(_labels(row, renames=renames) for row in rows))
     alike: dict[str, list[str]] = defaultdict(list)
-    for label in sorted(labels, key=lambda label: (-counts[label], label)):
+    for label in sorted(counts, key=lambda label: (-counts[label], label)):
         alike[unicodedata.normalize("NFKC", label).casefold().strip()].append(label)
     kept = {other: first for first, *others in alike.values() for other in others}
     if not kept:
         return []
-    other_rows = [row for row in rows if row.target in kept]
+    other_rows = [row for row in rows if not kept.keys().isdisjoint(_labels(row, renames=renames))]
     shown = dict(islice(kept.items(), _MOST_PAIRS))
     pairs = "、".join(f"{first}（{counts[first]}）/ {other}（{counts[other]}）" for other, first in shown.items())
     pairs_en = ", ".join(f"{first} ({counts[first]}) / {other} ({counts[other]})" for other, first in shown.items())
@@ -129,6 +129,15 @@ def _alike(splits: Splits, labels: Sequence[str], *, renames: bool) -> list[Find
             Where(other_rows),
         )
     ]
+
+
+def _labels(row: Row, *, renames: bool) -> tuple[str, ...]:
+    """A label, or a set of them; a task that can give no names has none in its sets (they are keywords, say)."""
+    if isinstance(row.target, str):
+        return (row.target,)
+    if renames and isinstance(row.target, tuple) and not isinstance(row.target, References):
+        return tuple(label for label in row.target if isinstance(label, str))
+    return ()
 
 
 def _renaming(old: str, new: str) -> str:
