@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
 
 from qingtiao.data.read import read_records
+from qingtiao.errors import DataError
 from qingtiao.predict import Predictor
 from qingtiao.workflows.predict import predict_file
 
@@ -23,6 +25,22 @@ def answered(predictor: Predictor, source: Path, target: Path) -> list[dict[str,
 def jsonl(path: Path, *rows: dict[str, Any]) -> Path:
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def test_a_sheet_can_be_named_and_its_workbook_is_not_written_over(predictor: Predictor, tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    for title, text in (("一月", "好吃"), ("二月", "难吃")):
+        sheet = book.create_sheet(title)
+        sheet.append(["text"])
+        sheet.append([text])
+    path = tmp_path / "a.xlsx"
+    book.save(path)
+    asked = Path(f"{path}#二月")
+    assert [row["text"] for row in answered(predictor, asked, tmp_path / "out.csv")] == ["难吃"]
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="同一个文件"):
+        predict_file(predictor, asked, path)
+    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -22,8 +22,8 @@ def tell_unread_sheets(source: str) -> None:
     if facts.unread_sheets:
         unread, unread_en = "、".join(facts.unread_sheets), ", ".join(facts.unread_sheets)
         told = say(
-            f"{source} 只读表 {facts.sheet}，不读：{unread}。要用别的表，把它另存为一个文件。",
+            f"{source} 只读表 {facts.sheet}，不读：{unread}。要用别的表，写成 {source}#表名。",
             f"Of {source} the sheet {facts.sheet} is read, and these are not: {unread_en}. "
-            "To use another, save it as a file of its own.",
+            f"To use another, write {source}#SHEET.",
         )
         stderr.print(f"[yellow]![/] {escape(told)}")

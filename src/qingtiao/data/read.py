@@ -71,13 +71,13 @@ def file_facts(path: str | Path, *, encoding: str | None = None, sheet: str | No
         return FileFacts() if source.kind == "parquet" else FileFacts(encoding or detect_encoding(source))
 
 
-def column_names(path: str | Path, *, encoding: str | None = None) -> tuple[str, ...]:
+def column_names(path: str | Path, *, encoding: str | None = None, sheet: str | None = None) -> tuple[str, ...]:
     """Every column that a row of the file has, the earliest first. json and jsonl are read whole: their rows differ.
 
     Raises:
         DataError: see `read_records`.
     """
-    records = read_records(path, encoding=encoding)
+    records = read_records(path, encoding=encoding, sheet=sheet)
     if SourceFile.find(Path(path)).kind not in ("json", "jsonl"):
         records = islice(records, 1)
     return tuple(dict.fromkeys(name for record in records for name in record.fields))

@@ -9,6 +9,7 @@ from typing import Any
 
 from qingtiao.answers import Answer
 from qingtiao.data.read import column_names, read_records
+from qingtiao.data.sources import path_and_sheet
 from qingtiao.data.write import write_records
 from qingtiao.errors import DataError
 from qingtiao.predict import Predictor
@@ -35,6 +36,7 @@ def predict_file(
     when every row was answered.
 
     Args:
+        source: a file; of a workbook `a.xlsx#二月` names a sheet.
         columns: role (`text` …) to column, for those that are not to be found by name.
         check: sees the rows before they are answered, and may refuse them.
 
@@ -45,7 +47,8 @@ def predict_file(
         DataError: a row cannot be read, with its place.
         EnvironmentLack: the disk is full.
     """
-    if source.resolve() == target.resolve():
+    name, sheet = path_and_sheet(str(source))
+    if Path(name).resolve() == target.resolve():
         raise DataError(
             f"输入和输出是同一个文件：{source}",
             f"Input and output are the same file: {source}",
@@ -53,8 +56,8 @@ def predict_file(
             todo_en="Give --output another name.",
         )
     flat = not any(target.name.lower().removesuffix(".gz").endswith(s) for s in (".json", ".jsonl", ".parquet"))
-    names = column_names(source, encoding=encoding)
-    records = read_records(source, encoding=encoding)
+    names = column_names(name, encoding=encoding, sheet=sheet)
+    records = read_records(name, encoding=encoding, sheet=sheet)
     answers = _answers(predictor, records, columns=columns or {}, check=check, on_progress=on_progress)
     return write_records(target, _rows(answers, names, flat=flat), neutralise=True)
 
