@@ -120,8 +120,9 @@ def test_one_source_never_stands_in_two_splits() -> None:
 
 def test_the_audit_shows_what_is_to_be_written_as_people_read_it() -> None:
     rows = parsed({"text": "同一篇", "title": ["甲", "乙"]}, {"text": "同一篇", "title": ["甲", "乙"]})
-    (found,) = [one for one in audit(Dataset(tuple(rows)), max_length=None, threshold=1).findings if one.examples]
-    assert found.code == "exact_duplicates" and {example.label for example in found.examples} == {"甲、乙"}
+    (found,) = [one for one in audit(Dataset(tuple(rows)), max_length=None, threshold=1).findings if one.where.rows]
+    assert found.code == "exact_duplicates"
+    assert {example["label"] for example in found.where.examples()} == {"甲、乙"}
 
 
 # --- scores ---------------------------------------------------------------------------------------
