@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from qingtiao.cli import main
+from qingtiao.cli.main import VERBS
 from qingtiao.version import __version__
 
 QINGTIAO = [sys.executable, "-m", "qingtiao"]
@@ -22,6 +23,18 @@ def test_a_reader_that_leaves_is_no_failure(more: list[str]) -> None:
         running.stdout.close()
         assert running.stderr.read() == ""
         assert running.wait() == 0
+
+
+def test_a_pipe_of_another_process_is_no_reader(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def bases() -> None:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setitem(VERBS, "bases", bases)
+    with pytest.raises(SystemExit) as leaving:
+        main(["bases"])
+    assert leaving.value.code == 1 and "another process ended early" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/dev/full is of Linux")

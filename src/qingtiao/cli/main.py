@@ -17,7 +17,7 @@ import typer
 from qingtiao.cli import app as app_verb
 from qingtiao.cli import audit, bases, chat, compare, demo, doctor, evaluate, merge, predict, serve, train
 from qingtiao.cli.launched import refuse_several
-from qingtiao.cli.output import drop_output, print_error, stdout
+from qingtiao.cli.output import drop_output, output_is_read, print_error, stdout
 from qingtiao.cli.usage import WrongUsage, unknown_command, wrong_usage
 from qingtiao.cli.utf8 import insist_on_utf8
 from qingtiao.errors import Interrupted, QingtiaoError
@@ -85,7 +85,9 @@ def _outspoken(verb: Callable[..., None]) -> Callable[..., None]:
         try:
             verb(*args, **options)
             sys.stdout.flush()
-        except BrokenPipeError:
+        except BrokenPipeError as error:
+            if output_is_read():
+                raise RuntimeError("another process ended early") from error  # typer would leave without a word
             raise _ReaderGone from None
         except KeyboardInterrupt:
             raise _interrupted() from None

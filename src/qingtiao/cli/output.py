@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -27,6 +28,15 @@ stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def output_is_read() -> bool:
+    """Whether anyone still holds the other end of standard output; False where that cannot be asked (Windows)."""
+    if not hasattr(select, "poll"):
+        return False
+    poller = select.poll()
+    poller.register(sys.stdout.fileno(), 0)  # its errors are told without being asked for
+    return not poller.poll(0)
 
 
 def drop_output() -> None:
