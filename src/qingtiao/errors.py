@@ -15,7 +15,7 @@ The numbers are the exit codes of the command line.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from qingtiao.language import say
 
@@ -32,6 +32,10 @@ class QingtiaoError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions are rebuilt from `args` when they cross a process; keyword-only arguments need help.
         return (_rebuild, (type(self), self.zh, self.en, self.todo_zh, self.todo_en))
+
+    def advising(self, *, todo_zh: str, todo_en: str) -> Self:
+        """The same error with other advice."""
+        return type(self)(self.zh, self.en, todo_zh=todo_zh, todo_en=todo_en)
 
     @property
     def what(self) -> str:

@@ -87,7 +87,7 @@ def explained(source: str) -> Iterator[None]:
             raise
         zh, en = ("".join(one) for one in zip(*more, strict=True))
         todo_zh, todo_en = f"{error.todo_zh.rstrip('。')}。{zh}", f"{error.todo_en.rstrip('.')}.{en}"
-        raise DataError(error.zh, error.en, todo_zh=todo_zh, todo_en=todo_en) from error.__cause__
+        raise error.advising(todo_zh=todo_zh, todo_en=todo_en) from error.__cause__
 
 
 def _likely_causes(source: str) -> list[tuple[str, str]]:

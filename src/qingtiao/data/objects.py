@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from qingtiao.data.lines import decoded, numbered_lines
-from qingtiao.data.opening import SourceFile, damaged
+from qingtiao.data.opening import SourceFile, damaged_by
 from qingtiao.data.tables import check_names, no_rows
 from qingtiao.errors import DataError
 from qingtiao.types import Place, Record
@@ -66,8 +66,7 @@ def read_parquet(source: SourceFile) -> Iterator[Record]:
                     number += 1
                     yield Record(fields, Place(str(source.path), number))
         except (pa.ArrowException, OSError) as error:
-            why = f"{error}".strip() or type(error).__name__
-            raise damaged(source.path, why, why) from None
+            raise damaged_by(source.path, error) from None
     if not number:
         raise no_rows(source)
 

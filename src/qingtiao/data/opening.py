@@ -165,6 +165,12 @@ def damaged(path: Path, zh: str, en: str) -> DataError:
     )
 
 
+def damaged_by(path: Path, error: Exception) -> DataError:
+    """The same, where a library found it out and says so in its own words."""
+    why = f"{error}".strip() or type(error).__name__
+    return damaged(path, why, why)
+
+
 def _missing(path: Path) -> DataError:
     names = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=1, cutoff=0.5)

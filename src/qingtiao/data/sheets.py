@@ -9,7 +9,7 @@ from datetime import date, datetime, time
 from typing import Any, NamedTuple
 
 from qingtiao.config import suggestion
-from qingtiao.data.opening import SourceFile, damaged
+from qingtiao.data.opening import SourceFile, damaged_by
 from qingtiao.data.tables import check_names, no_rows
 from qingtiao.errors import DataError
 from qingtiao.types import Place, Record
@@ -85,8 +85,7 @@ def _opened(source: SourceFile, *, read_only: bool = True) -> Iterator[Any]:
                     sheet.reset_dimensions()  # the size some programs write down is wrong, and would cut rows off
             yield book
     except (zipfile.BadZipFile, InvalidFileException, ParseError, KeyError, ValueError, IndexError, OSError) as error:
-        why = f"{error}".strip() or type(error).__name__
-        raise damaged(source.path, why, why) from None
+        raise damaged_by(source.path, error) from None
 
 
 def _chosen(book: Any, source: SourceFile, name: str | None) -> Any:

@@ -92,9 +92,7 @@ def naming_sample(data: DataConfig) -> Iterator[None]:
     except DataError as error:
         if data.sample is None:
             raise
-        raise DataError(
-            error.zh,
-            error.en,
+        raise error.advising(
             todo_zh=f"这次只抽了一部分行（--sample {data.sample}）：先调大它，或者去掉它。还不行的话，{error.todo_zh}",
             todo_en=f"This is a sample (--sample {data.sample}): raise it or leave it out. "
             f"If that does not help: {error.todo_en}",
